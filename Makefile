@@ -1,0 +1,38 @@
+# make demo    set up, train on the bundled corpus, print a table and the path of a report
+# make test    set up, run the tests
+# make check   format, lint, spelling, types
+# make bench   measure affekt against others on this machine
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check format bench clean
+
+demo: $(READY)
+	$(BIN)/affekt run demo/poolings/attentive-correlation -s 'seeds=[0]' --out runs/demo --overwrite
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/pyright
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/against_nkululeko.py
+
+# opensmile's licence forbids commercial use; affekt itself does not need it.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable ".[opensmile,audformat,dev]"
+	touch $(READY)
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,222 @@
+"""The command line. Every import that takes time stands inside the command that needs it.
+
+Exit codes: 0 done; 1 a user's mistake, told in one message; 2 wrong usage; 3 finished, but some
+inputs failed and are listed.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from affekt import screen
+from affekt.errors import AffektError, RunError
+
+app = typer.Typer(
+    help="Speech emotion recognition: train, compare and deploy emotion recognisers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+SOME_FAILED = 3
+
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Folder of the corpus: DIR, or NAME=DIR where there are several."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", help="Change a key of the recipe: -s stage.0.epochs=5."),
+]
+Overwrite = Annotated[bool, typer.Option(help="Start over what lies in the run's folder.")]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or a bundled recipe's name.")],
+    data: Data = None,
+    changes: Changes = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME without.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run a recipe: train and test every fold, write predictions and report."""
+    from affekt.recipe import Recipe
+
+    loaded = Recipe.load(recipe, changes or ())
+    folder = out or Path("runs") / _name(recipe)
+    skipped = _run(loaded, _data(data), folder, overwrite=overwrite)
+    screen.runs({_name(recipe): folder}, {_name(recipe): loaded.expected})
+    screen.say(f"Report: {folder / 'report.html'}")
+    if skipped:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def reproduce(
+    table: Annotated[str, typer.Argument(help="A folder of recipes, such as demo/poolings.")],
+    data: Data = None,
+    changes: Changes = None,
+    out: Annotated[Path | None, typer.Option(help="For all rows; runs/TABLE without.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run every row of a table and print them side by side, with intervals and paired tests."""
+    from affekt.evaluation.table import table as write_table
+    from affekt.recipe import Recipe
+    from affekt.recipe import table as rows_of
+
+    folder = out or Path("runs") / table
+    recipes = {name: Recipe.load(file, changes or ()) for name, file in rows_of(table).items()}
+    skipped = 0
+    for n, (name, recipe) in enumerate(recipes.items(), 1):
+        what = f"{n}/{len(recipes)} {name}: "
+        skipped += _run(recipe, _data(data, recipe), folder / name, overwrite=overwrite, what=what)
+    runs = {name: folder / name for name in recipes}
+    page = write_table(runs, folder, f"affekt reproduce {table}")
+    screen.runs(runs, {name: r.expected for name, r in recipes.items()})
+    screen.tests(runs)
+    screen.say(f"Report: {page}")
+    if skipped:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run's folder.")],
+) -> None:
+    """Write the report of a run again, from its predictions."""
+    from affekt.evaluation.report import report as write
+
+    page = write(folder)
+    screen.runs({folder.name: folder}, {})
+    screen.say(f"Report: {page}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders.")],
+) -> None:
+    """Compare runs over the same utterances by a paired test, with Holm's correction."""
+    if len(runs) < 2:
+        raise RunError(f"compare takes two runs or more, but got {len(runs)}; name another one")
+    named = {str(folder): folder for folder in runs}
+    if len(named) < len(runs):
+        raise RunError(f"compare got the same run twice: {', '.join(map(str, runs))}")
+    screen.runs(named, {})
+    screen.tests(named)
+
+
+@app.command()
+def corpora(
+    name: Annotated[str | None, typer.Argument(help="One corpus, in full.")] = None,
+) -> None:
+    """List the corpora that affekt reads, or one of them in full."""
+    from affekt.corpora import card, cards
+
+    if name:
+        screen.corpus(card(name))
+        return
+    screen.corpora(cards())
+    screen.say("In full, with the layout and where to get it: affekt corpora NAME")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="The corpus, see: affekt corpora.")],
+    folder: Annotated[Path, typer.Argument(help="Where it lies.")],
+) -> None:
+    """Compare a folder with the official counts and name every recording that is not sound."""
+    from affekt.corpora import check as look
+
+    with screen.progress() as progress:
+        found = look(name, folder, progress=lambda done, of: progress("decoding", done, of))
+    screen.say(str(found))
+    if not found.ok:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def audit(
+    recipe: Annotated[str, typer.Argument(help="A recipe, or the split files of others.")],
+    data: Data = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="For split files: the corpus that they divide.")
+    ] = None,
+    audio: Annotated[bool, typer.Option(help="Also compare what is heard.")] = True,
+) -> None:
+    """Report what train, dev and test share: speakers, sessions, sentences, audio."""
+    from affekt.protocols.audit import audit as look
+
+    found = look(_divisions(recipe, data, corpus), audio=audio)
+    screen.say("\n".join(found.lines()))
+    if not found.ok:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _divisions(path: str, data: list[str] | None, name: str | None) -> Any:
+    """The folds of a recipe, or those of split files if `path` is no recipe."""
+    from affekt import corpora as readers
+    from affekt import experiment
+    from affekt.protocols.splits import read_splits
+    from affekt.recipe import Recipe
+
+    file = Path(path)
+    if file.suffix != ".toml" and file.exists():
+        folders = _data(data)
+        if name is None or not folders:
+            return read_splits(file)
+        return read_splits(file, readers.read(name, next(iter(folders.values()))))
+    loaded = Recipe.load(path)
+    return experiment.divide(loaded, experiment.read(loaded, _data(data))[0])
+
+
+def _run(
+    recipe: Any, data: dict[str, Path], folder: Path, *, overwrite: bool, what: str = ""
+) -> int:
+    """Run a recipe with progress on the screen; how many recordings were left out."""
+    from affekt import experiment
+
+    if overwrite and (folder / "recipe.toml").exists():
+        import shutil
+
+        shutil.rmtree(folder)
+    with screen.progress(what) as progress:
+        experiment.run(recipe, data=data, out=folder, progress=progress)
+    return len(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["skipped"])
+
+
+def _name(recipe: str) -> str:
+    return str(Path(recipe).with_suffix("")) if not Path(recipe).exists() else Path(recipe).stem
+
+
+def _data(given: list[str] | None, recipe: Any = None) -> dict[str, Path]:
+    """{corpus: folder} of --data; one folder without a name stands under ''.
+
+    With a recipe, the corpora that it does not use are left out: the rows of a table differ.
+    """
+    folders = {}
+    for text in given or ():
+        name, equals, folder = text.partition("=")
+        folders[name if equals else ""] = Path(folder if equals else name).expanduser()
+    if recipe is None:
+        return folders
+    names = {section.name for section in recipe.corpus} | {""}
+    return {name: folder for name, folder in folders.items() if name in names}
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one message on standard error."""
+    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    try:
+        app()
+    except AffektError as e:
+        Console(stderr=True).print(f"[red]error:[/red] {e}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

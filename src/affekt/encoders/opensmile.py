@@ -1,0 +1,160 @@
+"""openSMILE functionals: one vector per utterance, the features of the classical baselines.
+
+Eyben et al. 2010 (openSMILE, emobase) and 2016 (eGeMAPS), Schuller et al. 2016 (ComParE).
+openSMILE's licence forbids commercial use, so it is an extra: `pip install "affekt[opensmile]"`.
+"""
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from importlib import metadata
+from typing import Literal
+
+import numpy as np
+
+from affekt import audio, cache
+from affekt.errors import AudioError, RecipeError, optional
+from affekt.types import Utterance
+
+FeatureSet = Literal["eGeMAPSv02", "emobase", "ComParE_2016"]
+SIZES: dict[FeatureSet, int] = {"eGeMAPSv02": 88, "emobase": 988, "ComParE_2016": 6373}
+LOUDEST = 32767 / 32768  # openSMILE reads 16 bits, where 1.0 would wrap around to -1.0
+BATCH = 64  # rows in one transaction; a killed run loses no more than these
+
+
+class OpenSmile:
+    """What `encoder = { name = "opensmile" }` stands for: the choice of a feature set."""
+
+    def __init__(self, *, features: FeatureSet = "eGeMAPSv02") -> None:
+        self.features: FeatureSet = features
+        self.dim = SIZES[features]
+
+
+def functionals(
+    utterances: Sequence[Utterance],
+    *,
+    features: FeatureSet = "eGeMAPSv02",
+    steps: Sequence[audio.Step] = (),
+    progress: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Functionals (N, D) in the order of `utterances`, and {key: reason} for those that failed.
+
+    The row of a failed utterance is NaN. Rows come from the cache or else from all cores.
+
+    Args:
+        utterances: what to describe.
+        features: the feature set.
+        steps: what is done to the signal first.
+        progress: is told how many more utterances are done.
+    """
+    if any(isinstance(step, audio.Normalise) for step in steps):
+        raise RecipeError(
+            "the audio step 'normalise' leaves the 16-bit range that openSMILE reads, and its "
+            "functionals of loudness would mean nothing; take the step out"
+        )
+    told = progress or (lambda _: None)
+    keys = _keys(utterances, features, steps)
+    store = cache.Rows(cache.folder() / "functionals.sqlite")
+    rows = store.get(keys)
+    missing = {key: u for key, u in zip(keys, utterances, strict=True) if key not in rows}
+    told(len(keys) - len(missing))
+    reasons = _fill(rows, missing, features=features, steps=steps, store=store, told=told)
+    store.close()
+    empty = np.full(SIZES[features], np.nan, np.float32)
+    table = np.array([rows.get(key, empty) for key in keys]).reshape(len(keys), len(empty))
+    failed = {u.key: reasons[k] for k, u in zip(keys, utterances, strict=True) if k in reasons}
+    return table, failed
+
+
+def _fill(
+    rows: dict[str, np.ndarray],
+    missing: dict[str, Utterance],
+    *,
+    features: FeatureSet,
+    steps: Sequence[audio.Step],
+    store: cache.Rows,
+    told: Callable[[int], None],
+) -> dict[str, str]:
+    """Put what is missing into `rows` and the store; {key: reason} of what cannot be had."""
+    reasons: dict[str, str] = {}
+    fresh: dict[str, np.ndarray] = {}
+    with closing(_extract(missing, features, steps)) as extracted:
+        for key, row in extracted:
+            if isinstance(row, AudioError):
+                reasons[key] = str(row)
+            else:
+                rows[key] = fresh[key] = row
+            if len(fresh) == BATCH:
+                store.put(fresh)
+                fresh.clear()
+            told(1)
+    store.put(fresh)
+    return reasons
+
+
+def _keys(
+    utterances: Sequence[Utterance], features: FeatureSet, steps: Sequence[audio.Step]
+) -> list[str]:
+    """What each row depends on. Equal recordings have equal keys, and one row serves them all."""
+    try:
+        version = metadata.version("opensmile")  # importing it takes half a second
+    except metadata.PackageNotFoundError:
+        version = optional("opensmile", "opensmile").__version__  # raises what a user can act on
+    chain = [(type(step).__name__, vars(step)) for step in steps]
+    tail = f"{features}:{version}:{audio.RATE}:{chain}"
+    return [f"{_content(u)}:{tail}" for u in utterances]
+
+
+def _content(utterance: Utterance) -> str:
+    """The fingerprint, or for a file that cannot be opened its name: reading it tells the rest."""
+    try:
+        return audio.fingerprint(utterance)
+    except OSError:
+        return utterance.key
+
+
+def _extract(
+    missing: dict[str, Utterance], features: FeatureSet, steps: Sequence[audio.Step]
+) -> Generator[tuple[str, np.ndarray | AudioError]]:
+    """(key, row or why there is none), in order; threads, since openSMILE runs outside the GIL."""
+    if not missing:
+        return
+    opensmile = optional("opensmile", "opensmile")
+    smile = opensmile.Smile(feature_set=opensmile.FeatureSet[features])
+
+    def row(utterance: Utterance) -> np.ndarray | AudioError:
+        try:
+            return _row(smile, utterance, steps)
+        except AudioError as e:
+            return e
+
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield from zip(missing, pool.map(row, missing.values()), strict=True)
+    finally:  # also where the reader stops early
+        pool.shutdown(cancel_futures=True)
+
+
+def _row(
+    smile: Callable[[np.ndarray, int], np.ndarray],
+    utterance: Utterance,
+    steps: Sequence[audio.Step],
+) -> np.ndarray:
+    """The functionals (D,) of one utterance."""
+    signal = audio.read(utterance.audio, start=utterance.start, end=utterance.end)
+    signal = audio.prepare(signal, steps)
+    seconds = len(signal) / audio.RATE
+    if seconds < audio.SHORTEST or not signal.any():
+        problem = "too short" if signal.any() else "silent"
+        raise AudioError(
+            f"{utterance.audio}: {problem} after the audio steps ({seconds:.2f} s left); "
+            'leave it out of the corpus, or set on_error = "skip"'
+        )
+    values = smile(signal.clip(-1.0, LOUDEST), audio.RATE)[0, :, 0]
+    if not np.isfinite(values).all():
+        raise AudioError(
+            f"{utterance.audio}: openSMILE gives {np.isnan(values).sum()} NaN values; "
+            'leave it out of the corpus, or set on_error = "skip"'
+        )
+    return values.astype(np.float32)

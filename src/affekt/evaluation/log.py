@@ -1,0 +1,43 @@
+"""The training log of a run: `log.csv` with the columns seed, fold, epoch, then any measures."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from affekt.errors import RunError
+from affekt.evaluation.plots import Runs
+
+KEYS = ("seed", "fold", "epoch")
+
+
+def read(path: Path) -> dict[str, Runs]:
+    """Each measure's (epoch, value) pairs by (seed, fold); empty where there is no log."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        names = list(rows.fieldnames or ())
+        if not set(KEYS) <= set(names):
+            raise RunError(f"{path} has the columns {names}; expected {', '.join(KEYS)}")
+        try:
+            return _measures(rows, [name for name in names if name not in KEYS])
+        except (ValueError, TypeError) as e:
+            raise RunError(f"{path}, line {rows.line_num}: {e}; remove it or run again") from e
+
+
+def _measures(rows: Iterable[dict[str, str]], names: list[str]) -> dict[str, Runs]:
+    measures: dict[str, dict[tuple[int, str], list[tuple[float, float]]]] = {}
+    for row in rows:
+        key, epoch = (int(row["seed"]), row["fold"]), float(row["epoch"])
+        for name in names:
+            if row[name]:  # a measure that was not taken in this epoch is left blank
+                point = epoch, float(row[name])
+                measures.setdefault(name, {}).setdefault(key, []).append(point)
+    return {name: dict(measures[name]) for name in names if name in measures}
+
+
+def panels(measures: dict[str, Runs]) -> dict[str, dict[str, Runs]]:
+    """The measures by what they share an axis with: losses, and scores in [0, 1]."""
+    losses = {name: runs for name, runs in measures.items() if name.endswith("loss")}
+    scores = {n: r for n, r in measures.items() if n.rpartition("_")[2] in ("UA", "WA", "F1")}
+    return {title: panel for title, panel in (("loss", losses), ("score", scores)) if panel}

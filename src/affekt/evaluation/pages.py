@@ -1,0 +1,69 @@
+"""Numbers as words, and pages from the templates beside this file."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TEMPLATES = Path(__file__).parent
+DIGITS = 6  # of a number in a JSON report
+
+
+def render(template: str, **values: Any) -> str:
+    """The page that a template makes of the values."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=template.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"score": score, "interval": interval, "duration": duration}
+    return environment.get_template(template).render(**values)
+
+
+def write(path: Path, words: str) -> Path:
+    """Write a file: all of it or, when interrupted, nothing."""
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(words, encoding="utf-8")
+    draft.replace(path)
+    return path
+
+
+def dump(values: Any) -> str:
+    """JSON with rounded numbers; what is not defined is null."""
+    return json.dumps(_plain(values), indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return round(value, DIGITS) if math.isfinite(value) else None
+    return value
+
+
+def score(value: int | float | None) -> str:
+    """A score with three digits, '–' where it is not defined."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def interval(value: Mapping[str, Any]) -> str:
+    """'0.742 [0.721, 0.763]' of an `Interval` as a dictionary."""
+    return f"{score(value['value'])} [{score(value['low'])}, {score(value['high'])}]"
+
+
+def duration(seconds: int | float | None) -> str:
+    """'9.3 s', '3 min 20 s', '2 h 05 min'"""
+    if seconds is None:
+        return "–"
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left:02d} min" if hours else f"{minutes} min {rest:02d} s"

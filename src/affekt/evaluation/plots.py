@@ -1,0 +1,186 @@
+"""The pictures of a report, each one an SVG text."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from affekt.evaluation import svg
+from affekt.evaluation.svg import ACCENT, HEAT, INK, MUTED, RULE, WARM, Number
+
+WIDTH = 480.0
+CELL = 80.0, 58.0  # of a confusion matrix
+POINTS = 500  # of an embedding map, and of a training curve: more cannot be told apart
+LINES = (ACCENT, WARM, "#2f9e78", "#b07cc6")
+Runs = Mapping[tuple[int, str], Sequence[tuple[Number, Number]]]  # (seed, fold): (epoch, value)
+
+
+def confusion_matrix(c: Num[np.ndarray, "K K"], labels: Sequence[str]) -> str:
+    """Rows are the truth, columns the label given; colour and percent are shares of the row."""
+    top, left = 44.0, 42 + svg.CHARACTER * max(map(len, labels))
+    x = [left + CELL[0] * (n + 0.5) for n in range(len(labels))]
+    y = [top + CELL[1] * (n + 0.5) for n in range(len(labels))]
+    centre = (x[0] + x[-1]) / 2, (y[0] + y[-1]) / 2
+    turn = f'class="axis" transform="rotate(-90 12 {centre[1]:.1f})"'
+    parts = [svg.text(centre[0], 13, "label given", anchor="middle", more='class="axis"')]
+    parts += [svg.text(12, centre[1], "truth", anchor="middle", more=turn)]
+    for i, truth in enumerate(labels):
+        parts += [svg.text(x[i], top - 9, truth, anchor="middle")]
+        parts += [svg.text(left - 9, y[i] + 4, truth, anchor="end")]
+        total = int(c[i].sum())
+        for j, label in enumerate(labels):
+            hint = f"{truth} called {label}: {int(c[i, j])} of {total}"
+            parts += _cell(x[j], y[i], int(c[i, j]), total, hint=hint)
+    size = left + CELL[0] * len(labels) + 4, top + CELL[1] * len(labels) + 4
+    return svg.picture(*size, parts, title="confusion matrix")
+
+
+def _cell(x: Number, y: Number, count: int, total: int, *, hint: str) -> list[str]:
+    share = count / max(total, 1)
+    paint = f'rx="4" fill="{HEAT}" fill-opacity="{0.06 + 0.94 * share:.3f}"'
+    ink = "#fff" if share > 0.75 else INK  # the better contrast
+    corner = x - CELL[0] / 2 + 1.5, y - CELL[1] / 2 + 1.5
+    return [
+        svg.box(*corner, CELL[0] - 3, CELL[1] - 3, more=paint, hint=hint),
+        svg.text(x, y + 1, f"{share:.0%}", anchor="middle", more=f'fill="{ink}" class="big"'),
+        svg.text(x, y + 17, str(count), anchor="middle", more=f'fill="{ink}" class="small"'),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One value in a row of `strips`."""
+
+    value: Number
+    colour: str
+    hint: str
+    shape: str = "dot"
+    size: Number = 4.5
+    lift: Number = 0.0  # px above the middle of the row
+    span: tuple[Number, Number] | None = None  # an interval around it
+
+
+def strips(
+    rows: Mapping[str, Sequence[Mark]],
+    *,
+    axis: str,
+    legend: Sequence[tuple[str, str, str]] = (),
+    band: tuple[Number, Number, Number] | None = None,
+) -> str:
+    """One row of marks per name over a common axis; `band` is (low, value, high) over all rows."""
+    step, top = 30.0, 40.0 if legend else 14.0
+    left = min(200.0, 16 + svg.CHARACTER * max(map(len, rows)))
+    bottom = top + step * len(rows)
+    values = [v for marks in rows.values() for m in marks for v in (m.value, *(m.span or ()))]
+    values = [v for v in (*values, *(band or ())) if np.isfinite(v)] or [0.0, 1.0]
+    marks_at = svg.ticks(min(values), max(values))
+    x = svg.scale(marks_at[0], marks_at[-1], left + 12, WIDTH - 20)
+    parts = svg.legend(legend, 14, WIDTH)
+    if band:
+        low, value, high = map(x, band)
+        paint = f'fill="{ACCENT}" fill-opacity="0.12"'
+        parts.append(svg.box(low, top, high - low, bottom - top, more=paint))
+        dashes = f'stroke="{ACCENT}" stroke-dasharray="4 3"'
+        parts.append(svg.line(value, top, value, bottom, more=dashes))
+    for tick in marks_at:
+        parts.append(svg.line(x(tick), top, x(tick), bottom))
+        parts.append(svg.text(x(tick), bottom + 16, f"{tick:g}", anchor="middle"))
+    parts.append(svg.text((left + WIDTH) / 2, bottom + 34, axis, anchor="middle"))
+    for n, (name, marks) in enumerate(rows.items()):
+        y = top + step * (n + 0.5)
+        room = int((left - 12) / svg.CHARACTER)
+        short = name if len(name) <= room else name[: room - 1] + "…"
+        parts.append(svg.text(left - 4, y + 4, short, anchor="end", more=f'fill="{INK}"'))
+        parts += [part for m in marks if np.isfinite(m.value) for part in _mark(m, x, y)]
+    return svg.picture(WIDTH, bottom + 42, parts, title=axis)
+
+
+def _mark(m: Mark, x: Callable[[Number], float], y: Number) -> list[str]:
+    parts = []
+    if m.span and np.isfinite(m.span).all():
+        bar = f'stroke="{m.colour}" stroke-width="5" stroke-opacity="0.3" stroke-linecap="round"'
+        parts.append(svg.line(x(m.span[0]), y - m.lift, x(m.span[1]), y - m.lift, more=bar))
+    place = x(m.value), y - m.lift
+    return [*parts, svg.mark(*place, m.colour, shape=m.shape, size=m.size, hint=m.hint)]
+
+
+def curves(panel: Mapping[str, Runs], *, axis: str) -> str:
+    """A thin line per fold and seed and their mean, for each measure, over the epochs."""
+    height, left, top, bottom = 300.0, 52.0, 34.0, 256.0
+    points = [p for runs in panel.values() for run in runs.values() for p in run]
+    x_ticks = svg.ticks(min(e for e, _ in points), max(e for e, _ in points), 6)
+    y_ticks = svg.ticks(min(v for _, v in points), max(v for _, v in points))
+    x = svg.scale(x_ticks[0], x_ticks[-1], left, WIDTH - 16)
+    y = svg.scale(y_ticks[0], y_ticks[-1], bottom, top)
+    paint = dict(zip(panel, LINES * len(panel), strict=False))
+    parts = svg.legend([(name, colour, "dot") for name, colour in paint.items()], 12, WIDTH)
+    for tick in y_ticks:
+        parts.append(svg.line(left, y(tick), WIDTH - 16, y(tick)))
+        parts.append(svg.text(left - 8, y(tick) + 4, f"{tick:g}", anchor="end"))
+    parts += [svg.text(x(t), bottom + 18, f"{t:g}", anchor="middle") for t in x_ticks]
+    parts.append(svg.text((left + WIDTH) / 2, bottom + 38, axis, anchor="middle"))
+    for name, runs in panel.items():
+        for run in runs.values():
+            thin = [(x(e), y(v)) for e, v in run[:: len(run) // POINTS + 1]]
+            parts.append(svg.polyline(thin, paint[name], more='stroke-opacity="0.22"'))
+    for name, runs in panel.items():
+        thick = [(x(e), y(v)) for e, v in mean_curve(runs)]
+        parts.append(svg.polyline(thick, paint[name], more='stroke-width="2.5"'))
+    return svg.picture(WIDTH, height, parts, title=axis)
+
+
+def mean_curve(runs: Runs) -> list[tuple[Number, float]]:
+    """The mean over runs at each epoch that at least half of them reached."""
+    values: dict[Number, list[Number]] = defaultdict(list)
+    for run in runs.values():
+        for epoch, value in run:
+            values[epoch].append(value)
+    return [(e, float(np.mean(v))) for e, v in sorted(values.items()) if 2 * len(v) >= len(runs)]
+
+
+def embedding_map(
+    embeddings: Num[np.ndarray, "N D"],
+    truth: Sequence[str],
+    label: Sequence[str],
+    labels: Sequence[str],
+) -> str:
+    """Test utterances on the two principal axes: colour is the truth, a cross a wrong label."""
+    step = len(truth) // POINTS + 1
+    points, shares = principal(embeddings[::step])
+    height, edge = 460.0, 30.0
+    low, high = points.min(0), points.max(0)
+    x = svg.scale(low[0], high[0], edge + 14, WIDTH - 20)
+    y = svg.scale(low[1], high[1], height - 62, 50)
+    paint = svg.colours(labels)
+    entries = [(name, paint[name], "dot") for name in labels]
+    parts = svg.legend([*entries, ("wrong label", MUTED, "cross")], 14, WIDTH)
+    frame = f'rx="6" fill="none" stroke="{RULE}"'
+    parts.append(svg.box(edge, 34, WIDTH - edge - 4, height - 80, more=frame))
+    for (a, b), true, given in zip(points, truth[::step], label[::step], strict=True):
+        right = true == given
+        shape, size = ("dot", 4.2) if right else ("cross", 3.6)
+        hint = true if right else f"{true}, called {given}"
+        parts.append(svg.mark(x(a), y(b), paint[true], shape=shape, size=size, hint=hint))
+    names = [f"principal axis {n} ({s:.0%} of the variance)" for n, s in enumerate(shares, 1)]
+    turn = f'transform="rotate(-90 14 {height / 2:.1f})"'
+    parts.append(svg.text(WIDTH / 2, height - 22, names[0], anchor="middle"))
+    parts.append(svg.text(14, height / 2, names[1], anchor="middle", more=turn))
+    return svg.picture(WIDTH, height - 8, parts, title="embedding map")
+
+
+def principal(
+    embeddings: Num[np.ndarray, "N D"],
+) -> tuple[Float[np.ndarray, "N 2"], list[float]]:
+    """Coordinates on the first two principal axes, and each axis's share of the variance."""
+    centred = embeddings.astype(float) - embeddings.mean(0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    points = np.zeros((len(centred), 2))
+    kept = min(2, len(s))
+    points[:, :kept] = u[:, :kept] * s[:kept]
+    # The sign of an axis is arbitrary: let the point farthest from the centre lie on the right.
+    farthest = np.abs(points).argmax(0)
+    points *= np.where(points[farthest, [0, 1]] < 0, -1.0, 1.0)
+    shares = s[:2] ** 2 / max(float((s**2).sum()), np.finfo(float).tiny)
+    return points, [*map(float, shares), 0.0][:2]

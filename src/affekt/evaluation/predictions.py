@@ -1,0 +1,124 @@
+"""Predictions on disk: `seed-S/fold-NAME/predictions.jsonl`, one JSON object per line."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from affekt.errors import RunError
+from affekt.evaluation import pages
+from affekt.types import Prediction
+
+DIGITS = 6  # of a probability
+REQUIRED = {f.name for f in fields(Prediction)}
+TEXTS = ("id", "corpus", "fold", "truth", "label")
+
+
+def write(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write one line per prediction: all of them or, when interrupted, none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pages.write(path, "".join(map(_line, predictions)))
+
+
+def _line(prediction: Prediction) -> str:
+    row = asdict(prediction)
+    row["probabilities"] = {k: round(float(v), DIGITS) for k, v in row["probabilities"].items()}
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def read(path: Path) -> list[Prediction]:
+    """All predictions of a run folder, by seed and fold, or those of one file.
+
+    Raises:
+        RunError: there are none, a line is not valid, or a fold of `folds.json` is incomplete.
+    """
+    if path.is_file():
+        return _read_file(path)
+    files = sorted(path.glob("seed-*/fold-*/predictions.jsonl"))
+    if not files:
+        what = "holds no seed-*/fold-*/predictions.jsonl" if path.is_dir() else "does not exist"
+        raise RunError(f"{path} {what}; give the folder that `affekt run` wrote")
+    predictions = [p for file in files for p in _read_file(file)]
+    tests = _test_keys(path / "folds.json")
+    if tests:
+        _refuse_incomplete(path, predictions, tests)
+        order: dict[str, Any] = {name: n for n, name in enumerate(tests)}
+    else:
+        order = {name: _natural(name) for name in {p.fold for p in predictions}}
+    return sorted(predictions, key=lambda p: (p.seed, order[p.fold]))
+
+
+def _read_file(path: Path) -> list[Prediction]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if not lines:
+        raise RunError(f"{path} is empty; remove it and run again")
+    seen: set[tuple[str, str, str, int]] = set()
+    predictions = []
+    for n, line in enumerate(lines, 1):
+        try:
+            prediction = _parse(line)
+        except ValueError as e:
+            raise RunError(f"{path}, line {n}: {e}; remove the file and run again") from e
+        same = (prediction.corpus, prediction.id, prediction.fold, prediction.seed)
+        if same in seen:
+            raise RunError(f"{path}, line {n}: {prediction.corpus}:{prediction.id} is there twice")
+        seen.add(same)
+        predictions.append(prediction)
+    return predictions
+
+
+def _parse(line: str) -> Prediction:
+    row = json.loads(line)
+    if not isinstance(row, dict) or row.keys() != REQUIRED:
+        given = sorted(row) if isinstance(row, dict) else row
+        raise ValueError(f"expected the fields {sorted(REQUIRED)}, got {given}")
+    for name in TEXTS:
+        if not isinstance(row[name], str):
+            raise ValueError(f"expected '{name}' to be text, got {row[name]!r}")
+    if type(row["seed"]) is not int:
+        raise ValueError(f"expected 'seed' to be a whole number, got {row['seed']!r}")
+    chances = row["probabilities"]
+    if not isinstance(chances, dict) or row["label"] not in chances:
+        raise ValueError(f"'{row['label']}' is not among the probabilities {chances!r}")
+    for name, chance in chances.items():
+        if not isinstance(chance, int | float) or not 0 <= chance <= 1:
+            raise ValueError(f"expected a probability of '{name}' in [0, 1], got {chance!r}")
+    return Prediction(**row)
+
+
+def _test_keys(path: Path) -> dict[str, set[str]]:
+    """What each fold tests, in the order of the protocol; nothing where `folds.json` is absent."""
+    if not path.is_file():
+        return {}
+    try:
+        return {fold["name"]: set(fold["test"]) for fold in json.loads(path.read_text("utf-8"))}
+    except (ValueError, KeyError, TypeError) as e:
+        raise RunError(f"{path} is not a list of folds with 'name' and 'test': {e!r}") from e
+
+
+def _refuse_incomplete(
+    run: Path, predictions: list[Prediction], tests: dict[str, set[str]]
+) -> None:
+    judged: dict[tuple[int, str], set[str]] = {}
+    for p in predictions:
+        judged.setdefault((p.seed, p.fold), set()).add(f"{p.corpus}:{p.id}")
+    for seed, fold in judged:
+        if fold not in tests:
+            raise RunError(f"{run}: seed {seed} has a fold '{fold}' that folds.json does not list")
+    for seed in sorted({p.seed for p in predictions}):
+        for fold, keys in tests.items():
+            there = judged.get((seed, fold), set())
+            if there != keys:
+                raise RunError(
+                    f"{run} is incomplete: seed {seed}, fold '{fold}' has predictions for "
+                    f"{len(there & keys)} of {len(keys)} test utterances and "
+                    f"{len(there - keys)} of others; run it again to go on"
+                )
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """A key that sorts 'fold 2' before 'fold 10'."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]

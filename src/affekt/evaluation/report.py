@@ -1,0 +1,137 @@
+"""The report of a run: every number computed anew from its predictions.
+
+A run folder holds `recipe.toml`, `environment.json`, `corpus.json`, `folds.json`, `log.csv` and
+`seed-S/fold-NAME/{predictions.jsonl,embeddings.npy}`. Only the predictions are indispensable.
+"""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from affekt.errors import RunError
+from affekt.evaluation import figures, intervals, metrics, pages, predictions
+from affekt.types import Prediction
+
+BREAKDOWNS = ("seed", "fold", "speaker", "gender", "language", "corpus")
+SHARING = {
+    "all": "Train and test share speakers: the scores hold for speakers that were trained on, "
+    "not for new ones.",
+    "dev": "Train and dev share speakers, as the protocol's name says; the test speakers are new.",
+}
+
+
+def report(run: Path) -> Path:
+    """Write `report.html`, `report.md` and `report.json` into the run folder; returns the first.
+
+    Raises:
+        RunError: the predictions are missing, incomplete or not valid.
+    """
+    judged = predictions.read(run)
+    values = numbers(run, judged)
+    recipe = _text(run / "recipe.toml")
+    pages.write(run / "report.json", pages.dump(values))
+    pages.write(run / "report.md", pages.render("report.md.j2", recipe=recipe, **values))
+    drawn = figures.draw(run, judged)
+    page = pages.render("report.html.j2", recipe=recipe, figures=drawn, **values)
+    return pages.write(run / "report.html", page)
+
+
+def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
+    """Everything that `report.json` holds, as plain data."""
+    environment = read_json(run / "environment.json")
+    recipe = read_recipe(run / "recipe.toml")
+    rows = {by: metrics.breakdown(judged, by) for by in BREAKDOWNS}
+    return {
+        "run": run.resolve().name,
+        "headline": headline(judged, commit=environment.get("commit")),
+        "scores": scores(judged),
+        **size(judged),
+        "labels": metrics.classes(judged),
+        "confusion": metrics.pooled(judged).tolist(),
+        "classes": metrics.per_class(judged),
+        "by": {by: r for by, r in rows.items() if len(r) > 1},
+        "notes": notes(judged, read_json(run / "folds.json")),
+        "protocol": recipe.get("protocol"),
+        "expected": recipe.get("expected", {}),
+        "source": recipe.get("source", ""),
+        "corpus": {"corpora": [], "skipped": [], "notes": []} | read_json(run / "corpus.json"),
+        "environment": environment,
+    }
+
+
+def size(judged: Sequence[Prediction]) -> dict[str, Any]:
+    """How much was judged: n utterances, folds, seeds, speakers, clusters of the intervals."""
+    keys, unit = intervals.clusters(judged)
+    return {
+        "n": metrics.distinct(judged),
+        "folds": len({p.fold for p in judged}),
+        "seeds": len({p.seed for p in judged}),
+        "speakers": len({p.speaker for p in judged} - {None}),
+        "clusters": len(set(keys)),
+        "unit": unit,
+    }
+
+
+def scores(judged: Sequence[Prediction]) -> dict[str, dict[str, float]]:
+    """Each metric pooled over folds and seeds with its interval, and its spread over folds."""
+    return {
+        name: asdict(intervals.interval(judged, name))
+        | {f"fold_{k}": v for k, v in asdict(metrics.over_folds(judged, name)).items()}
+        for name in metrics.METRICS
+    }
+
+
+def headline(judged: Sequence[Prediction], *, commit: str | None = None) -> str:
+    """'UA 0.742 [0.721, 0.763], WA ..., n = 339, 5 folds x 3 seeds, 10 speakers, commit abc1234'"""
+    pooled = {name: asdict(intervals.interval(judged, name)) for name in ("UA", "WA")}
+    said = [f"{name} {pages.interval(value)}" for name, value in pooled.items()]
+    s = size(judged)
+    counts = [_count(s["folds"], "fold") + " x " + _count(s["seeds"], "seed")]
+    counts += [_count(s["speakers"], "speaker")] if s["speakers"] else []
+    counts += [f"commit {commit[:7]}"] if commit else []
+    return ", ".join([*said, f"n = {s['n']}", *counts])
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def notes(judged: Sequence[Prediction], folds: Any) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    s = size(judged)
+    said = []
+    if s["unit"] == "utterance":
+        said.append(
+            f"{'Only one speaker is' if s['speakers'] else 'No speaker is'} known: the intervals "
+            "take each utterance for itself, and are too narrow if one speaker said several."
+        )
+    elif s["clusters"] < intervals.FEW_SPEAKERS:
+        said.append(
+            f"Only {s['clusters']} speakers: the intervals are widened for so few, but approximate."
+        )
+    shared = {fold.get("sharing", "none") for fold in folds or []}
+    said += [words for sharing, words in SHARING.items() if sharing in shared]
+    return said
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def read_json(path: Path) -> Any:
+    """What the file holds; nothing where there is none."""
+    try:
+        return json.loads(_text(path) or "{}")
+    except ValueError as e:
+        raise RunError(f"{path} is not JSON: {e}; run again") from e
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe of a run; nothing where there is none."""
+    try:
+        return tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError as e:
+        raise RunError(f"{path} is not TOML: {e}; run again") from e

@@ -1,0 +1,5 @@
+"""What is minimised."""
+
+OBJECTIVES: dict[str, str] = {
+    "classification": "affekt.losses.classification:Classification",
+}

@@ -1,0 +1,46 @@
+"""Zero mean and unit variance per channel, with the statistics of the training side.
+
+Axes: L layers, T frames, D channels.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+LEAST = 1e-5  # of a standard deviation: a channel that never moves stays finite
+
+
+class Standardise(nn.Module):
+    """For encoders whose channels differ in scale (log-mel, MFCC, functionals).
+
+    The statistics are buffers: they are fitted once, on training data only, and saved with the
+    model. Before that the layer is the identity.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, layers: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(layers, 1, dim))
+        self.register_buffer("std", torch.ones(layers, 1, dim))
+
+    @torch.no_grad()
+    def fit(self, clips: Iterable[Float[Tensor, "L T D"]]) -> None:
+        """Take mean and standard deviation of all frames of all clips, in double precision."""
+        frames = 0
+        total, squares = torch.zeros_like(self.mean).double(), torch.zeros_like(self.std).double()
+        for clip in clips:
+            frames += clip.shape[1]
+            total += clip.double().sum(dim=1, keepdim=True)
+            squares += clip.double().square().sum(dim=1, keepdim=True)
+        mean = total / frames
+        variance = (squares / frames - mean.square()).clamp(min=0)
+        self.mean.copy_(mean)
+        self.std.copy_(variance.sqrt().clamp(min=LEAST))
+
+    def forward(self, clip: Float[Tensor, "L T D"]) -> Float[Tensor, "L T D"]:
+        """(x - mean) / std"""
+        return (clip - self.mean) / self.std

@@ -1,0 +1,45 @@
+"""Folds as data: folds.json, written and read."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from affekt.errors import ProtocolError
+from affekt.types import Corpus, Fold
+
+SIDES = ("train", "dev", "test")
+
+
+def write(folds: Sequence[Fold], path: Path) -> None:
+    """Write the folds as JSON: names, what they share, and the keys of each side."""
+    rows = [
+        {"name": f.name, "sharing": f.sharing}
+        | {side: [u.key for u in getattr(f, side)] for side in SIDES}
+        for f in folds
+    ]
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(path: Path, corpus: Corpus) -> list[Fold]:
+    """The folds that `write` wrote, on the utterances of this corpus.
+
+    Raises:
+        ProtocolError: not such a file, or the corpus lacks some of its utterances.
+    """
+    known = {u.key: u for u in corpus}
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        sides = [{side: list(row[side]) for side in SIDES} for row in rows]
+        given = [(row["name"], row["sharing"]) for row in rows]
+        lacking = {key for row in sides for keys in row.values() for key in keys} - set(known)
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise ProtocolError(f"{path}: no folds as affekt writes them ({e!r})") from e
+    if lacking:
+        raise ProtocolError(
+            f"{path}: {corpus.name} lacks {len(lacking)} of its utterances, such as "
+            f"{', '.join(sorted(lacking)[:5])}; read the same corpora with the same labels"
+        )
+    return [
+        Fold(name=name, sharing=sharing, **{s: tuple(known[k] for k in row[s]) for s in SIDES})
+        for (name, sharing), row in zip(given, sides, strict=True)
+    ]

@@ -1,0 +1,129 @@
+"""What the command line shows: tables of runs, of paired tests and of corpora, and progress."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from affekt.corpora import Card
+    from affekt.experiment import Progress
+
+# Wide enough for a table where nobody looks, as in a file.
+console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+LEGEND = (
+    "UA = UAR = recall averaged over the classes; WA = accuracy; [low, high] = 95 % interval, "
+    "bootstrap over speakers; over folds = mean (standard deviation)"
+)
+
+
+def say(text: str) -> None:
+    """One message, as it is."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str = "") -> "Iterator[Progress]":
+    """A bar on the terminal, nothing elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(f"{what}reading")
+        yield lambda now, done, of: bar.update(
+            task, description=what + now, completed=done, total=of
+        )
+
+
+def runs(folders: Mapping[str, Path], expected: Mapping[str, Mapping[str, float]]) -> None:
+    """One row per run: scores with intervals, and what was expected if that is known."""
+    from affekt.evaluation.predictions import read
+    from affekt.evaluation.table import row
+
+    told = any(expected.values())
+    table = Table("run", "UA", "WA", "macro-F1", "UA over folds", "n", "folds x seeds")
+    if told:
+        table.add_column("expected")
+    for name, folder in folders.items():
+        found = row(name, read(folder), folder, folder=folder)
+        scores = found["scores"]
+        table.add_row(
+            name,
+            *(_interval(scores[m]) for m in ("UA", "WA", "macro-F1")),
+            f"{scores['UA']['fold_mean']:.3f} ({scores['UA']['fold_deviation']:.3f})",
+            str(found["n"]),
+            f"{found['folds']} x {found['seeds']}",
+            *([_expected(expected.get(name, {}))] if told else []),
+        )
+    console.print(table)
+    console.print(LEGEND, style="dim", markup=False)
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    return f"{value['value']:.3f} \\[{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def _expected(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+
+
+def tests(folders: Mapping[str, Path]) -> None:
+    """One row per pair of runs over the same utterances."""
+    from affekt.evaluation.predictions import read
+    from affekt.evaluation.table import tests as pairs
+
+    found = pairs({name: read(folder) for name, folder in folders.items()})
+    if not found:
+        return
+    table = Table("A", "B", "UA of A - UA of B", "p", "p (Holm)")
+    for c in found:
+        span = f"{c.difference:+.3f} \\[{c.low:+.3f}, {c.high:+.3f}]"
+        table.add_row(c.a, c.b, span, f"{c.p:.4f}", f"{c.adjusted:.4f}")
+    console.print(table)
+    first = found[0]
+    console.print(
+        f"Paired permutation test over {first.clusters} {first.unit}s, two-sided; "
+        f"no p can be under {first.smallest:.2g} with so many.",
+        style="dim",
+    )
+
+
+def corpora(cards: list["Card"]) -> None:
+    """One row per corpus."""
+    table = Table("name", "corpus", "language", "classes", "speakers", "files", "hours", "licence")
+    for c in cards:
+        known = (c.speakers, c.utterances, c.hours)
+        table.add_row(
+            c.name,
+            c.title,
+            ", ".join(c.languages),
+            str(len(c.emotions) or ""),
+            *("" if value is None else f"{value:g}" for value in known),
+            c.licence,
+        )
+    console.print(table)
+
+
+def corpus(card: "Card") -> None:
+    """One corpus in full."""
+    said = {
+        "language": ", ".join(card.languages),
+        "utterances": card.utterances,
+        "speakers": card.speakers,
+        "hours": card.hours,
+        "classes": ", ".join(f"{name} {n}" for name, n in card.emotions.items()),
+        "licence": card.licence,
+        "where to get it": card.source,
+        "note": card.note,
+    }
+    say(f"{card.name}: {card.title}")
+    for name, value in said.items():
+        if value:
+            say(f"  {name}: {value}")
+    say("  layout:")
+    for line in card.layout:
+        say(f"    {line}")

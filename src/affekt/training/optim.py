@@ -1,0 +1,49 @@
+"""Optimisers and learning-rate schedules by name."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+def adam(
+    parameters: Iterable[Parameter], *, lr: float = 1e-4, weight_decay: float = 0.0
+) -> Optimizer:
+    """Adam; weight decay is added to the gradient."""
+    return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+
+
+def adamw(
+    parameters: Iterable[Parameter], *, lr: float = 1e-4, weight_decay: float = 0.01
+) -> Optimizer:
+    """Adam with decoupled weight decay."""
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+
+
+def adagrad(
+    parameters: Iterable[Parameter], *, lr: float = 3e-4, weight_decay: float = 0.0
+) -> Optimizer:
+    """Adagrad, the optimiser of arXiv:2311.13678."""
+    return torch.optim.Adagrad(parameters, lr=lr, weight_decay=weight_decay)
+
+
+def constant(optimizer: Optimizer, steps: int) -> LRScheduler:
+    """The learning rate stays as it is."""
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+def cosine(optimizer: Optimizer, steps: int, *, warmup: int = 0) -> LRScheduler:
+    """Up linearly in `warmup` steps, then along half a cosine to zero at the last step."""
+    up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min(1.0, (n + 1) / (warmup + 1)))
+    down = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps - warmup))
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [up, down], [warmup])
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": adam,
+    "adamw": adamw,
+    "adagrad": adagrad,
+}
+SCHEDULES: dict[str, Callable[..., LRScheduler]] = {"constant": constant, "cosine": cosine}

@@ -1,0 +1,37 @@
+"""Where tests find corpora: bundled, private, and made of noise."""
+
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def trees() -> ModuleType:
+    """The generators of tests/trees.py."""
+    spec = importlib.util.spec_from_file_location("trees", Path(__file__).with_name("trees.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def emodb_folder() -> Path:
+    """EmoDB as it comes with the repository."""
+    return REPOSITORY / "data/emodb"
+
+
+@pytest.fixture(scope="session")
+def corpora_folder() -> Path:
+    """A folder with ravdess/ and nemo/, from AFFEKT_CORPORA or beside the repository."""
+    named = os.environ.get("AFFEKT_CORPORA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared/corpora"
+    missing = [name for name in ("ravdess", "nemo") if not (folder / name).is_dir()]
+    if missing:
+        pytest.skip(f"no {' and no '.join(missing)} under {folder}; set AFFEKT_CORPORA")
+    return folder

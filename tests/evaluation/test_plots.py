@@ -1,0 +1,95 @@
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from affekt.evaluation import plots, svg
+from affekt.evaluation.plots import Mark
+
+NAME = "{http://www.w3.org/2000/svg}"
+
+
+def parse(text):
+    return ET.fromstring(text.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
+
+
+def words(picture):
+    return [t.text for t in picture.iter(f"{NAME}text")]
+
+
+def test_a_confusion_matrix_shows_each_count_and_its_share_of_the_row():
+    picture = parse(plots.confusion_matrix(np.array([[3, 1], [0, 0]]), ["angry", "<odd>"]))
+    assert words(picture).count("3") == 1
+    assert {"75%", "25%", "0%", "angry", "<odd>", "truth", "label given"} <= set(words(picture))
+    shades = [float(r.get("fill-opacity", 0)) for r in picture.iter(f"{NAME}rect")]
+    assert shades[0] > shades[1] > shades[2] == shades[3]
+
+
+def test_strips_place_values_linearly_and_leave_out_what_is_not_defined():
+    rows = {
+        "one": [Mark(value=v, colour="red", hint=str(v)) for v in (0.0, 0.5, 1.0, np.nan)],
+        "a name that is far too long for the margin of the picture": [],
+    }
+    picture = parse(plots.strips(rows, axis="score", band=(0.2, 0.5, 0.8)))
+    at = [float(c.get("cx", "nan")) for c in picture.iter(f"{NAME}circle")]
+    assert len(at) == 3
+    assert at[1] - at[0] == pytest.approx(at[2] - at[1], abs=0.11)
+    assert any(w and w.endswith("…") for w in words(picture))
+
+
+def test_the_mean_curve_ends_when_most_runs_have_stopped():
+    runs = {
+        (0, "a"): [(0, 1.0), (1, 2.0), (2, 9.0)],
+        (0, "b"): [(0, 3.0), (1, 4.0)],
+        (0, "c"): [(0, 5.0)],
+    }
+    assert plots.mean_curve(runs) == [(0, 3.0), (1, 3.0)]
+
+
+def test_curves_draw_a_thin_line_per_run_and_a_thick_mean_per_measure():
+    runs = {(seed, "a"): [(e, 1.0 / (e + 1)) for e in range(2000)] for seed in range(3)}
+    picture = parse(plots.curves({"train_loss": runs, "dev_loss": runs}, axis="loss"))
+    lines = list(picture.iter(f"{NAME}polyline"))
+    assert len(lines) == 2 * 3 + 2
+    assert all(len(line.get("points", "").split()) <= 2000 for line in lines)
+    assert len(lines[0].get("points", "").split()) <= plots.POINTS
+
+
+def test_principal_axes_are_those_of_scikit_learns_pca():
+    x = np.random.default_rng(0).normal(size=(60, 12)) * np.linspace(3, 0.5, 12)
+    points, shares = plots.principal(x)
+    pca = PCA(2).fit(x)
+    assert np.abs(points) == pytest.approx(np.abs(pca.transform(x)))
+    assert shares == pytest.approx(list(pca.explained_variance_ratio_))
+    assert np.allclose(plots.principal(-x)[0], points)  # signs are settled
+
+
+def test_principal_axes_of_one_dimension_or_one_point_are_zero_where_there_is_nothing():
+    points, shares = plots.principal(np.arange(4.0)[:, None])
+    assert shares == [1.0, 0.0]
+    assert not points[:, 1].any()
+    assert not plots.principal(np.ones((1, 3)))[0].any()
+
+
+def test_an_embedding_map_crosses_out_wrong_labels():
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    truth, label = ["sad"] * 3 + ["angry"] * 2, ["sad", "sad", "angry", "angry", "angry"]
+    picture = parse(plots.embedding_map(x, truth, label, ["angry", "sad"]))
+    hints = [t.text for t in picture.iter(f"{NAME}title")]
+    assert hints.count("sad, called angry") == 1
+    assert len(list(picture.iter(f"{NAME}circle"))) == 4 + 2  # right ones, legend
+
+
+def test_emotions_keep_their_colour_whatever_else_is_there():
+    assert svg.colours(["sad", "angry"])["sad"] == svg.colours(["joyless", "sad"])["sad"]
+    many = svg.colours(["angry", "happy", "neutral", "sad", "weary", "proud"])
+    assert len(set(many.values())) == 6
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.31, 0.34), (-2.5, 17), (5, 5), (0, 1e-4)])
+def test_ticks_are_evenly_spaced_and_enclose_the_values(low, high):
+    ticks = svg.ticks(low, high)
+    assert ticks[0] <= low <= high <= ticks[-1]
+    assert np.diff(ticks) == pytest.approx(np.diff(ticks)[0] if len(ticks) > 1 else 0)
+    assert 1 <= len(ticks) <= 8
