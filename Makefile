@@ -10,7 +10,7 @@ READY := .venv/.ready
 .PHONY: demo test check format bench clean
 
 demo: $(READY)
-	$(BIN)/affekt run demo/poolings/attentive-correlation -s 'seeds=[0]' --out runs/demo --overwrite
+	$(BIN)/affekt run demo/poolings/attentive-correlation --out runs/demo --overwrite
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -30,7 +30,7 @@ from affekt.types import Corpus
 NKULULEKO = "1.14.1"
 TORCH = "2.13.0"  # nkululeko imports it; installed first, so that pip takes the build at hand
 ROOT = Path(__file__).parents[1]
-RECIPE = ROOT / "recipes/baselines/emodb-egemaps-linear-svm-loso.toml"
+RECIPE = ROOT / "recipes/baselines/emodb-loso/egemaps-linear-svm.toml"
 FASTER = {"cold": 1.3, "warm": 1.8}  # what affekt has to reach
 WITHIN = 0.01  # of the same UA
 

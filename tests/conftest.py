@@ -7,6 +7,9 @@ from types import ModuleType
 
 import pytest
 
+# Models of a few weights: threads would only wait for each other. Set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parent.parent
 
 

@@ -4,6 +4,7 @@ A signal is an array (S,) of samples in [-1, 1]. A step takes a signal and gives
 random generator (training) a crop falls anywhere, without one (test) it is always the same.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -14,6 +15,8 @@ import soundfile
 
 from affekt.errors import AudioError
 from affekt.types import Utterance
+
+log = logging.getLogger(__name__)
 
 RATE = 16_000  # Hz; what every encoder here was made for
 SHORTEST = 0.2  # seconds; about one syllable, less holds no emotion to judge
@@ -38,6 +41,8 @@ def read(path: Path, *, start: float = 0.0, end: float | None = None) -> Signal:
             f"{path}: {seconds:.2f} s long; affekt needs at least {SHORTEST} s. "
             'Leave it out of the corpus, or set on_error = "skip"'
         )
+    if samples.shape[1] > 2:
+        _tell_once(path, samples.shape[1])
     mono = samples.mean(axis=1)
     if not np.isfinite(mono).all():
         raise AudioError(
@@ -49,6 +54,21 @@ def read(path: Path, *, start: float = 0.0, end: float | None = None) -> Signal:
     import soxr
 
     return soxr.resample(mono, rate, RATE, quality="HQ")
+
+
+def _tell_once(path: Path, channels: int) -> None:
+    """A microphone array is used like any other file, but somebody may want to know."""
+    if channels not in _told:
+        _told.add(channels)
+        log.warning(
+            "%s: has %d channels, averaged to one, as in every file with so many; "
+            "write the channel you want to a file of its own if that is not right",
+            path,
+            channels,
+        )
+
+
+_told: set[int] = set()  # a corpus of such files is worth one message
 
 
 def _decode(path: Path, start: float, end: float | None) -> tuple[np.ndarray, int]:

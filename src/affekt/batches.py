@@ -36,7 +36,7 @@ class FrameDataset(Dataset[tuple[Tensor, int, str]]):
     def __init__(
         self,
         utterances: Sequence[Utterance],
-        frames: Mapping[str, Float[Tensor, "L T D"]],
+        frames: Mapping[str, Float[Tensor, "L _ D"]],
         classes: Sequence[str],
     ) -> None:
         self.utterances = utterances

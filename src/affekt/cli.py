@@ -51,7 +51,7 @@ def run(
     loaded = Recipe.load(recipe, changes or ())
     folder = out or Path("runs") / _name(recipe)
     skipped = _run(loaded, _data(data), folder, overwrite=overwrite)
-    screen.runs({_name(recipe): folder}, {_name(recipe): loaded.expected})
+    screen.runs({folder.name: folder}, {folder.name: loaded.expected})
     screen.say(f"Report: {folder / 'report.html'}")
     if skipped:
         raise typer.Exit(SOME_FAILED)
@@ -67,11 +67,10 @@ def reproduce(
 ) -> None:
     """Run every row of a table and print them side by side, with intervals and paired tests."""
     from affekt.evaluation.table import table as write_table
-    from affekt.recipe import Recipe
     from affekt.recipe import table as rows_of
 
     folder = out or Path("runs") / table
-    recipes = {name: Recipe.load(file, changes or ()) for name, file in rows_of(table).items()}
+    recipes = rows_of(table, changes or ())
     skipped = 0
     for n, (name, recipe) in enumerate(recipes.items(), 1):
         what = f"{n}/{len(recipes)} {name}: "
@@ -212,7 +211,7 @@ def _data(given: list[str] | None, recipe: Any = None) -> dict[str, Path]:
 def main() -> None:
     """Run the command line; a user's mistake is one message on standard error."""
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("affekt").handlers = [handler]
     try:
         app()
     except AffektError as e:

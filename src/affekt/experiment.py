@@ -9,25 +9,20 @@ is never computed here, the report reads the predictions.
 import csv
 import json
 import logging
-import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from affekt import audio, corpora, labels, protocols
+from affekt.environment import environment
 from affekt.errors import AudioError, CorpusError, RecipeError, RunError
 from affekt.evaluation import predictions as files
 from affekt.parts import build, options
-from affekt.recipe import PACKAGE, REPOSITORY, CorpusSection, Recipe
+from affekt.recipe import REPOSITORY, CorpusSection, Recipe
 from affekt.types import Corpus, Fold, Prediction, Utterance
 
 log = logging.getLogger(__name__)
@@ -53,7 +48,7 @@ def run(
         AffektError: the recipe, a corpus, a recording or the folder is not what it should be.
     """
     started = time.monotonic()
-    _check(recipe)
+    check(recipe)
     corpus, described = read(recipe, data or {})
     folds = divide(recipe, corpus)
     steps = [build(audio.STEPS, s, "audio step") for s in recipe.audio]
@@ -63,7 +58,7 @@ def run(
     _dump(out / "corpus.json", {"corpora": described, "skipped": skipped, "notes": []})
     protocols.write(folds, out / "folds.json")
     _train(recipe, folds, features, steps=steps, out=out, progress=progress)
-    _dump(out / "environment.json", _environment(time.monotonic() - started))
+    _dump(out / "environment.json", environment(time.monotonic() - started))
     progress("report", 0, 1)
     from affekt.evaluation.report import report
 
@@ -90,7 +85,7 @@ def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
     return build(protocols.PROTOCOLS, recipe.protocol, "protocol", corpus)
 
 
-def _check(recipe: Recipe) -> None:
+def check(recipe: Recipe) -> None:
     """Refuse a part that does not exist or does not take its options, before any work is done."""
     from affekt.encoders import ENCODERS
 
@@ -166,14 +161,20 @@ def _open(recipe: Recipe, folds: Sequence[Fold], out: Path) -> None:
             "or start over with --overwrite"
         )
     old = out / "folds.json"
-    if old.exists():
-        tests = [{u.key for u in f.test} for f in folds]
-        before = [set(f["test"]) for f in json.loads(old.read_text(encoding="utf-8"))]
-        if len(tests) != len(before) or any(not b <= t for b, t in zip(before, tests, strict=True)):
-            raise RunError(
-                f"{out}: its folds are not those of the corpus given now; "
-                "choose another folder with --out, or start over with --overwrite"
-            )
+    if old.exists() and not _extend(folds, json.loads(old.read_text(encoding="utf-8"))):
+        raise RunError(
+            f"{out}: its folds are not those of the corpus given now; "
+            "choose another folder with --out, or start over with --overwrite"
+        )
+
+
+def _extend(folds: Sequence[Fold], before: list[dict[str, Any]]) -> bool:
+    """Whether the sides of `folds` hold what they held before; skipped recordings were not."""
+    return len(folds) == len(before) and all(
+        {u.key for u in getattr(fold, side)} >= set(old[side])
+        for fold, old in zip(folds, before, strict=True)
+        for side in protocols.SIDES
+    )
 
 
 def _features(
@@ -281,7 +282,7 @@ def _fit(
     return trained.predictions
 
 
-def _log(path: Path, seed: int, fold: str, history: Sequence[Mapping[str, float]]) -> None:
+def _log(path: Path, seed: int, fold: str, history: Sequence[Mapping[str, int | float]]) -> None:
     """Put the rows of one fold into the run's log, in place of what an earlier try left there."""
     rows: list[dict[str, Any]] = []
     if path.exists():
@@ -295,45 +296,6 @@ def _log(path: Path, seed: int, fold: str, history: Sequence[Mapping[str, float]
         writer.writeheader()
         writer.writerows(rows)
     new.replace(path)
-
-
-def _environment(seconds: float) -> dict[str, Any]:
-    """What the figures of a run were made with."""
-
-    def version(package: str) -> str | None:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return None
-
-    packages = ("affekt", "torch", "numpy", "scikit-learn", "opensmile")
-    return {p: version(p) for p in packages} | {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "threads": os.cpu_count(),
-        "commit": _commit(),
-        "command": " ".join(["affekt", *sys.argv[1:]]),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 2),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor()
-
-
-def _commit() -> str | None:
-    """The commit of the clone that affekt runs from, '+' behind it where files were changed."""
-    if not (REPOSITORY / ".git").exists() or PACKAGE.parent.name != "src":
-        return None
-    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
 
 
 def _dump(path: Path, values: Any) -> None:

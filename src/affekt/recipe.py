@@ -63,6 +63,7 @@ class Recipe(BaseModel):
     on_error: Literal["raise", "skip"] = "raise"
     expected: dict[str, float] = {}  # scores to print beside ours, in [0, 1]
     source: str = ""  # where the expected scores stand
+    row: int = 0  # its place in its table
 
     @model_validator(mode="before")
     @classmethod
@@ -150,11 +151,12 @@ def bundled() -> list[str]:
     )
 
 
-def table(name: str) -> dict[str, Path]:
-    """The rows of a table: the recipes of one folder, in the order of their file names."""
+def table(name: str, changes: Iterable[str] = ()) -> dict[str, Recipe]:
+    """The rows of a table: the recipes of one folder, by `row` and then by file name."""
     for folder in (Path(name), *(f / name for f in FOLDERS)):
-        if rows := sorted(folder.glob("*.toml")):
-            return {file.stem: file for file in rows}
+        if files := list(folder.glob("*.toml")):
+            rows = {file.stem: Recipe.load(file, changes) for file in files}
+            return dict(sorted(rows.items(), key=lambda item: (item[1].row, item[0])))
     known = sorted({str(Path(r).parent) for r in bundled()})
     raise RecipeError(
         f"no table '{name}': no folder of recipes is called so.{nearest(name, known)} "

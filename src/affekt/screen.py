@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -39,15 +40,22 @@ def progress(what: str = "") -> "Iterator[Progress]":
         )
 
 
+def _table(*columns: str) -> Table:
+    """Open at the sides; a name is never cut."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for n, name in enumerate(columns):
+        table.add_column(name, no_wrap=n == 0, overflow="fold")
+    return table
+
+
 def runs(folders: Mapping[str, Path], expected: Mapping[str, Mapping[str, float]]) -> None:
     """One row per run: scores with intervals, and what was expected if that is known."""
     from affekt.evaluation.predictions import read
     from affekt.evaluation.table import row
 
     told = any(expected.values())
-    table = Table("run", "UA", "WA", "macro-F1", "UA over folds", "n", "folds x seeds")
-    if told:
-        table.add_column("expected")
+    columns = ["UA", "WA", "macro-F1", "UA over folds", "n", "folds x seeds"]
+    table = _table("run", *columns, *(["expected"] if told else []))
     for name, folder in folders.items():
         found = row(name, read(folder), folder, folder=folder)
         scores = found["scores"]
@@ -79,27 +87,26 @@ def tests(folders: Mapping[str, Path]) -> None:
     found = pairs({name: read(folder) for name, folder in folders.items()})
     if not found:
         return
-    table = Table("A", "B", "UA of A - UA of B", "p", "p (Holm)")
+    table = _table("A", "B", "UA of A - UA of B", "p", "p (Holm)")
     for c in found:
         span = f"{c.difference:+.3f} \\[{c.low:+.3f}, {c.high:+.3f}]"
         table.add_row(c.a, c.b, span, f"{c.p:.4f}", f"{c.adjusted:.4f}")
     console.print(table)
-    first = found[0]
+    first, least = found[0], min(c.smallest for c in found)
     console.print(
         f"Paired permutation test over {first.clusters} {first.unit}s, two-sided; "
-        f"no p can be under {first.smallest:.2g} with so many.",
+        f"no p can be under {least:.2g} with so many.",
         style="dim",
     )
 
 
 def corpora(cards: list["Card"]) -> None:
     """One row per corpus."""
-    table = Table("name", "corpus", "language", "classes", "speakers", "files", "hours", "licence")
+    table = _table("name", "language", "classes", "speakers", "files", "hours", "licence")
     for c in cards:
         known = (c.speakers, c.utterances, c.hours)
         table.add_row(
             c.name,
-            c.title,
             ", ".join(c.languages),
             str(len(c.emotions) or ""),
             *("" if value is None else f"{value:g}" for value in known),

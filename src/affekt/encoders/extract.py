@@ -14,7 +14,7 @@ from affekt.errors import AudioError
 from affekt.parts import Section, build
 from affekt.types import Utterance
 
-Clip = Float[Tensor, "L T D"]
+Clip = Float[Tensor, "L _ D"]  # of any number of frames
 Tick = Callable[[int], None]
 
 

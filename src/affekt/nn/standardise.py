@@ -28,7 +28,7 @@ class Standardise(nn.Module):
         self.register_buffer("std", torch.ones(layers, 1, dim))
 
     @torch.no_grad()
-    def fit(self, clips: Iterable[Float[Tensor, "L T D"]]) -> None:
+    def fit(self, clips: Iterable[Float[Tensor, "L _ D"]]) -> None:
         """Take mean and standard deviation of all frames of all clips, in double precision."""
         frames = 0
         total, squares = torch.zeros_like(self.mean).double(), torch.zeros_like(self.std).double()

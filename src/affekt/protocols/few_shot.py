@@ -1,4 +1,4 @@
-"""A few clips of the tested language in training: Tang et al. 2023, section 5.4."""
+"""A few clips of the tested language in training: Tang et al. 2023 (arXiv:2311.13678), 5.4."""
 
 from dataclasses import replace
 

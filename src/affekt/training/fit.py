@@ -38,6 +38,7 @@ JUDGED_AT_ONCE = 64  # utterances
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 Clips = Mapping[str, Clip]
+Row = dict[str, int | float]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Trained:
 
     predictions: list[Prediction]
     embeddings: np.ndarray  # (N, E), in the order of the predictions
-    history: list[dict[str, float]]  # one row per epoch
+    history: list[Row]  # one per epoch
 
 
 def check(recipe: Recipe) -> None:
@@ -96,7 +97,7 @@ def train(
     train_side = FrameDataset(fold.train, drawn, classes)
     dev_side = FrameDataset(fold.dev, seen, classes)
     model = recogniser(recipe, layers, dim, len(classes))
-    history: list[dict[str, float]] = []
+    history: list[Row] = []
     for number, stage in enumerate(recipe.stage):
         rows = _run_stage(model, stage, train_side, dev_side, seed=seed)
         history += [{"stage": number, **row} for row in rows]
@@ -125,7 +126,7 @@ class _History(lightning.Callback):
     """Collects what is logged, one row per epoch."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Row] = []
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -136,7 +137,7 @@ class _History(lightning.Callback):
 
 def _run_stage(
     model: Recogniser, stage: Stage, train: FrameDataset, dev: FrameDataset, *, seed: int
-) -> list[dict[str, float]]:
+) -> list[Row]:
     """Train `model` in place; afterwards it holds the weights that `stage.select` asks for."""
     module = StageModule(
         model,

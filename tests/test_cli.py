@@ -1,0 +1,217 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from affekt import audio, cli
+
+RECIPE = """
+title    = "toy"
+corpus   = { name = "emodb", labels = "4-class" }
+protocol = { name = "leave-one-speaker-out" }
+encoder  = { name = "opensmile" }
+classifier = { name = "random-forest", trees = 5 }
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def affekt(monkeypatch, capsys):
+    """Runs the command line in this process: (exit code, standard output, standard error)."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["affekt", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as e:
+            code = int(e.code or 0)
+        out, err = capsys.readouterr()
+        return code, " ".join(out.split()), " ".join(err.split())
+
+    return call
+
+
+@pytest.fixture
+def toy(trees, tmp_path) -> tuple[Path, Path]:
+    (tmp_path / "toy.toml").write_text(RECIPE)
+    return tmp_path / "toy.toml", trees.emodb(tmp_path / "emodb")
+
+
+def test_run_prints_scores_and_the_path_of_the_report(affekt, toy):
+    recipe, data = toy
+    code, out, _ = affekt("run", recipe, "--data", data)
+    assert code == 0
+    assert "UA" in out
+    assert "4 x 1" in out
+    assert out.endswith("Report: runs/toy/report.html")
+    assert Path("runs/toy/report.html").exists()
+
+
+def test_report_writes_the_report_again(affekt, toy):
+    recipe, data = toy
+    affekt("run", recipe, "--data", data)
+    Path("runs/toy/report.html").unlink()
+    assert affekt("report", "runs/toy")[0] == 0
+    assert Path("runs/toy/report.html").exists()
+
+
+def test_compare_tests_two_runs_in_pairs(affekt, toy):
+    recipe, data = toy
+    affekt("run", recipe, "--data", data, "--out", "a")
+    affekt("run", recipe, "--data", data, "--out", "b", "-s", "classifier.trees=1")
+    code, out, _ = affekt("compare", "a", "b")
+    assert code == 0
+    assert "p (Holm)" in out
+    assert "over 4 speakers" in out
+    code, _, err = affekt("compare", "a")
+    assert (code, "two runs or more" in err) == (1, True)
+
+
+def test_reproduce_runs_every_row_of_a_table(affekt, toy):
+    recipe, data = toy
+    Path("table").mkdir()
+    for name, trees in (("few", 2), ("many", 20)):
+        text = RECIPE.replace("trees = 5", f"trees = {trees}")
+        Path(f"table/{name}.toml").write_text(f"row = {trees}\nexpected = {{ UA = 0.5 }}\n{text}")
+    code, out, _ = affekt("reproduce", "table", "--data", data, "--out", "made")
+    assert code == 0
+    assert "expected" in out
+    assert "p (Holm)" in out
+    page = Path("made/table.html").read_text()
+    assert page.index("few") < page.index("many")
+
+
+def test_a_skipped_file_ends_with_code_3(affekt, toy):
+    recipe, data = toy
+    broken = sorted(data.glob("wav/*W?.wav"))[0]
+    broken.write_bytes(b"")
+    code, _, err = affekt("run", recipe, "--data", data)
+    assert code == 1
+    assert "1 of 32 recordings cannot be used" in err
+    assert "Traceback" not in err
+    code, out, err = affekt("run", recipe, "--data", data, "-s", "on_error=skip", "--overwrite")
+    assert code == 3
+    assert "The run goes on without" in err
+    assert "Report: " in out
+
+
+def test_corpora_lists_all_and_shows_one_in_full(affekt):
+    code, out, _ = affekt("corpora")
+    assert code == 0
+    assert all(name in out for name in ("iemocap", "casia", "emodb", "ravdess", "esd", "nemo"))
+    code, out, _ = affekt("corpora", "iemocap")
+    assert "EmoEvaluation" in out
+    assert "licence" in out
+    code, _, err = affekt("corpora", "iemocab")
+    assert (code, "Did you mean 'iemocap'" in err) == (1, True)
+
+
+def test_check_names_what_is_not_sound_and_ends_with_code_3(affekt, toy):
+    _, data = toy
+    code, out, _ = affekt("check", "emodb", data)
+    assert code == 3
+    assert "emotion angry 8 of 127" in out
+    assert "copy the missing ones again" in out
+
+
+def test_audit_tells_leaks_in_the_split_files_of_others(affekt, tmp_path):
+    lines = ["file,split,speaker", "a.wav,train,1", "b.wav,test,1"]
+    (tmp_path / "split.csv").write_text("\n".join(lines))
+    code, out, _ = affekt("audit", tmp_path / "split.csv", "--no-audio")
+    assert code == 3
+    assert "leak: speakers in both train and test" in out
+
+
+def test_audit_of_a_recipe_finds_no_leak(affekt, toy):
+    recipe, data = toy
+    code, out, _ = affekt("audit", recipe, "--data", data)
+    assert code == 0
+    assert "no leak found" in out
+
+
+def manifest(folder: Path, head: str, *rows: str) -> Path:
+    path = folder / "mine.csv"
+    path.write_text("\n".join([head, *rows]))
+    return path
+
+
+def wav(path: Path, seconds=0.5, rate=16_000, channels=1) -> Path:
+    rng = np.random.default_rng(len(path.name))
+    soundfile.write(path, rng.uniform(-0.5, 0.5, (round(seconds * rate), channels)), rate)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "toy.toml", "--data", "gone"], "gone"),
+        (["run", "missing.toml"], "no recipe 'missing.toml'"),
+        (["run", "toy.toml", "-s", "protokol.name=x"], "Did you mean 'protocol'"),
+        (["run", "toy.toml", "--data", "emodb", "-s", "protocol.name=official"], "speaker-k-fold"),
+        (["reproduce", "nothing"], "no table 'nothing'"),
+        (["report", "gone"], "gone"),
+        (["check", "emodb", "gone"], "gone"),
+        (["audit", "gone.toml"], "no recipe 'gone.toml'"),
+        (["run", "toy.toml", "--data", "emodb", "-s", "corpus.name=emodv"], "mean 'emodb'"),
+        (["run", "columns.toml", "--data", "mine.csv"], "emotoin"),
+    ],
+)
+def test_a_mistake_is_one_message_without_a_traceback(affekt, toy, tmp_path, words, told):
+    manifest(tmp_path, "file,emotoin,speaker", "a.wav,angry,1")
+    text = RECIPE.replace('name = "emodb"', 'name = "manifest"')
+    (tmp_path / "columns.toml").write_text(text)
+    code, _, err = affekt(*words)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert told in err
+    assert "Traceback" not in err
+
+
+def test_wrong_usage_ends_with_code_2(affekt):
+    assert affekt("run", "--epochs", "3")[0] == 2
+    assert affekt("frobnicate")[0] == 2
+
+
+def test_eight_channels_at_44_kilohertz_are_said_and_used(affekt, tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "_told", set())
+    rows = []
+    for speaker in "123":
+        for n, emotion in enumerate(("angry", "sad")):
+            odd = {"rate": 44_100, "channels": 8} if speaker == "1" else {}
+            name = f"{speaker}{n}.wav"
+            wav(tmp_path / name, **odd)
+            rows.append(f"{name},{emotion},{speaker}")
+    manifest(tmp_path, "file,emotion,speaker", *rows)
+    (tmp_path / "own.toml").write_text(
+        RECIPE.replace('name = "emodb", labels = "4-class"', 'name = "manifest"')
+    )
+    code, out, err = affekt("run", "own.toml", "--data", "mine.csv")
+    assert code == 0
+    assert "8 channels" in err
+    assert "averaged" in err
+
+
+def test_help_and_the_classical_path_never_import_torch(toy):
+    recipe, data = toy
+    script = (
+        "import sys; from affekt import cli\n"
+        f"sys.argv = ['affekt', 'run', {str(recipe)!r}, '--data', {str(data)!r}]\n"
+        "cli.app(standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    quick = "import sys; from affekt import cli; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", quick], capture_output=True, text=True)
+    loaded = set(json.loads(done.stdout.replace("'", '"')))
+    assert not loaded & {"torch", "numpy", "sklearn", "pandas", "pydantic", "soundfile"}
