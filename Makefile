@@ -26,6 +26,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/against_nkululeko.py
 
 # opensmile's licence forbids commercial use; affekt itself does not need it.

@@ -88,9 +88,8 @@ def test_probabilities_are_those_of_a_scikit_learn_pipeline(toy, name):
 def test_the_label_is_the_most_probable_class_and_classes_are_in_order(toy, name, wccn):
     for p in classify(*toy, make(name, wccn=wccn), seed=0):
         assert list(p.probabilities) == ["angry", "neutral", "sad"]
-        assert sum(p.probabilities.values()) == pytest.approx(1, abs=3e-6)
+        assert sum(p.probabilities.values()) == pytest.approx(1)
         assert p.probabilities[p.label] == max(p.probabilities.values())
-        assert all(round(v, 6) == v for v in p.probabilities.values())
 
 
 def test_predictions_carry_what_the_utterances_say(toy):

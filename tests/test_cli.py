@@ -72,9 +72,62 @@ def test_compare_tests_two_runs_in_pairs(affekt, toy):
     code, out, _ = affekt("compare", "a", "b")
     assert code == 0
     assert "p (Holm)" in out
-    assert "over 4 speakers" in out
+    assert "4 speakers" in out
     code, _, err = affekt("compare", "a")
     assert (code, "two runs or more" in err) == (1, True)
+
+
+def test_compare_refuses_runs_over_other_utterances(affekt, toy):
+    recipe, data = toy
+    affekt("run", recipe, "--data", data, "--out", "a")
+    sorted(data.glob("wav/*W?.wav"))[0].unlink()
+    affekt("run", recipe, "--data", data, "--out", "b")
+    code, _, err = affekt("compare", "a", "b")
+    assert code == 1
+    assert "only in a, such as emodb:03a01Wa" in err
+
+
+def test_brackets_in_a_message_are_printed_as_they_are(affekt, toy):
+    code, _, err = affekt("run", "toy.toml", "--data", "/data/[/old]/x")
+    assert code == 1
+    assert "/data/[/old]/x" in err
+    Path("one.toml").write_text(RECIPE + "[stage]\n")
+    assert "write [[stage]], with two brackets" in affekt("run", "one.toml")[2]
+
+
+def test_overwriting_starts_over_and_never_removes_what_no_run_wrote(affekt, toy):
+    recipe, data = toy
+    affekt("run", recipe, "--data", data)
+    changed = ("run", recipe, "--data", data, "-s", "classifier.trees=3")
+    code, _, err = affekt(*changed)
+    assert (code, "--overwrite" in err) == (1, True)
+    assert affekt(*changed, "--overwrite")[0] == 0
+    code, _, err = affekt("run", recipe, "--data", data, "--out", ".", "--overwrite")
+    assert code == 1
+    assert "which no run wrote" in err
+    assert recipe.exists()
+
+
+def test_a_misspelt_corpus_is_not_passed_over(affekt, toy):
+    _, data = toy
+    code, _, err = affekt("reproduce", "baselines/emodb-loso", "--data", f"emodbb={data}")
+    assert (code, "no row of baselines/emodb-loso has such a corpus" in err) == (1, True)
+
+
+def test_check_and_audit_take_the_options_of_the_reader(affekt, trees, tmp_path):
+    song = trees.ravdess(tmp_path / "song", channel="02")
+    assert "none of speech" in affekt("check", "ravdess", song)[2]
+    assert "ravdess: " in affekt("check", "ravdess", song, "-s", "channel=song")[1]
+    assert "Did you mean 'channel'" in affekt("check", "ravdess", song, "-s", "chanel=song")[2]
+    names = sorted(p.name for p in song.rglob("*.wav"))
+    lines = [f"{name},{'train' if name < names[20] else 'test'}" for name in names]
+    (tmp_path / "s.csv").write_text("\n".join(["file,split", *lines]))
+    words = ("audit", "s.csv", "--corpus", "ravdess", "--data", song, "-s", "channel=song")
+    code, out, _ = affekt(*words)
+    assert code == 3
+    assert "leak: speakers" in out
+    assert "needs --corpus" in affekt("audit", "s.csv", "--data", song)[2]
+    assert "Did you mean 'ravdess'" in affekt("audit", "s.csv", "--corpus", "ravdes")[2]
 
 
 def test_reproduce_runs_every_row_of_a_table(affekt, toy):
@@ -99,7 +152,7 @@ def test_a_skipped_file_ends_with_code_3(affekt, toy):
     assert code == 1
     assert "1 of 32 recordings cannot be used" in err
     assert "Traceback" not in err
-    code, out, err = affekt("run", recipe, "--data", data, "-s", "on_error=skip", "--overwrite")
+    code, out, err = affekt("run", recipe, "--data", data, "-s", "on_error=skip")
     assert code == 3
     assert "The run goes on without" in err
     assert "Report: " in out

@@ -1,11 +1,12 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from affekt import experiment
+from affekt import experiment, run_folder
 from affekt.errors import AffektError, AudioError, CorpusError, ProtocolError, RecipeError, RunError
 from affekt.evaluation import predictions
 from affekt.recipe import Recipe
@@ -90,17 +91,140 @@ def test_a_stopped_run_goes_on_where_it_was(folder, tmp_path):
     assert sorted((out / "log.csv").read_text().splitlines()) == sorted(log.splitlines())
 
 
-def test_another_recipe_or_other_data_do_not_go_on_in_a_run(folder, trees, tmp_path):
+def test_another_recipe_does_not_go_on_in_a_run(folder, tmp_path):
     out = experiment.run(recipe(), data={"emodb": folder}, out=tmp_path / "run")
     with pytest.raises(RunError, match="run of another recipe; .*--out.*--overwrite"):
         experiment.run(recipe(seeds=[1]), data={"emodb": folder}, out=out)
-    fewer = trees.emodb(tmp_path / "fewer", speakers=("03", "08", "09"))
-    with pytest.raises(RunError, match="its folds are not those of the corpus given now"):
-        experiment.run(recipe(), data={"emodb": fewer}, out=out)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
-    with pytest.raises(RunError, match="not empty and not a run"):
+    with pytest.raises(RunError, match="holds thesis.tex, which no run wrote"):
         experiment.run(recipe(), data={"emodb": folder}, out=tmp_path / "full")
+
+
+def test_a_run_never_mixes_with_results_of_other_recordings_or_folds(trees, tmp_path):
+    """A superset of the folds, the same names with other sound, a file that was mended."""
+    folder = trees.emodb(tmp_path / "emodb")
+    out = experiment.run(recipe(seeds=[0, 1]), data={"emodb": folder}, out=tmp_path / "run")
+    (out / "seed-1/fold-03/predictions.jsonl").unlink()
+    kept = {f: f.read_bytes() for f in folder.glob("wav/*")}
+    told = "the corpus, its folds, or what could be read of it is not the same"
+    one = next(f for f in sorted(kept) if f.stem[5] == "W")
+    soundfile.write(one, np.random.default_rng(5).uniform(-0.5, 0.5, 8000), 16_000)
+    with pytest.raises(RunError, match=told):
+        experiment.run(recipe(seeds=[0, 1]), data={"emodb": folder}, out=out)
+    one.write_bytes(kept[one])
+    trees.emodb(folder, per_emotion=3)
+    with pytest.raises(RunError, match=told):
+        experiment.run(recipe(seeds=[0, 1]), data={"emodb": folder}, out=out)
+
+
+def test_a_recipe_may_change_while_nothing_is_judged_and_in_what_is_only_told(folder, tmp_path):
+    broken = sorted(folder.glob("wav/*W?.wav"))[0]
+    broken.write_bytes(b"")
+    data, out = {"emodb": folder}, tmp_path / "run"
+    with pytest.raises(AudioError, match="1 of 32"):
+        experiment.run(recipe(), data=data, out=out)
+    experiment.run(recipe(on_error="skip", seeds=[3]), data=data, out=out)
+    before = json.loads((out / "environment.json").read_text())
+    experiment.run(recipe(on_error="skip", seeds=[3], title="told"), data=data, out=out)
+    assert Recipe.load(out / "recipe.toml").title == "told"
+    assert json.loads((out / "environment.json").read_text()) == before  # nothing was trained
+
+
+def test_a_missing_seed_is_not_reported_as_a_whole_run(folder, tmp_path):
+    out = experiment.run(recipe(seeds=[0, 1]), data={"emodb": folder}, out=tmp_path / "run")
+    shutil.rmtree(out / "seed-1")
+    with pytest.raises(RunError, match="seed 1, fold '03' has predictions for 0 of 8"):
+        predictions.read(out)
+
+
+def test_clearing_removes_a_run_and_nothing_else(folder, tmp_path):
+    out = experiment.run(recipe(), data={"emodb": folder}, out=tmp_path / "run")
+    run_folder.clear(out)
+    assert list(out.iterdir()) == []
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "recipe.toml").write_text("title = 'mine'")
+    for call in (run_folder.clear, lambda path: run_folder.begin(path, recipe())):
+        with pytest.raises(RunError, match="holds recipe.toml, which no run wrote"):
+            call(mine)
+    experiment.run(recipe(), data={"emodb": folder}, out=out)
+    (out / "thesis.tex").touch()
+    with pytest.raises(RunError, match="holds thesis.tex, which no run wrote"):
+        run_folder.clear(out)
+    assert (out / "thesis.tex").exists()
+
+
+def test_a_class_that_was_not_trained_is_judged_but_not_learnt(folder, tmp_path):
+    for happy in folder.glob("wav/*F?.wav"):
+        if not happy.name.startswith(("03", "08")):
+            happy.unlink()
+    out = experiment.run(
+        recipe(protocol={"name": "leave-one-speaker-out", "dev": "next-speaker"}),
+        data={"emodb": folder},
+        out=tmp_path / "run",
+    )
+    judged = [p for p in predictions.read(out) if p.fold == "03"]  # 08 is dev: none left in train
+    assert {p.truth for p in judged} == {"angry", "happy", "neutral", "sad"}
+    assert all(set(p.probabilities) == {"angry", "neutral", "sad"} for p in judged)
+
+
+def test_folds_without_a_name_of_their_own_are_refused(tmp_path):
+    rows = ["file,emotion,speaker"]
+    for speaker in ("a b", "a-b", "c"):
+        for n, emotion in enumerate(("angry", "sad")):
+            name = f"{len(rows)}.wav"
+            soundfile.write(tmp_path / name, np.random.default_rng(n).uniform(-1, 1, 8000), 16_000)
+            rows.append(f"{name},{emotion},{speaker}")
+    (tmp_path / "mine.csv").write_text("\n".join(rows))
+    with pytest.raises(ProtocolError, match="folds are called a-b, but each needs a name of its"):
+        experiment.run(
+            recipe(corpus={"name": "manifest"}),
+            data={"manifest": tmp_path / "mine.csv"},
+            out=tmp_path / "run",
+        )
+
+
+def test_the_folds_of_a_run_serve_another_one(folder, tmp_path):
+    data = {"emodb": folder}
+    first = experiment.run(
+        recipe(protocol={"name": "random-k-fold-shares-speakers", "folds": 2}),
+        data=data,
+        out=tmp_path / "a",
+    )
+    saved = {"name": "saved", "path": str(first / "folds.json")}
+    second = experiment.run(recipe(protocol=saved), data=data, out=tmp_path / "b")
+    assert (second / "folds.json").read_text() == (first / "folds.json").read_text()
+    assert files(second) == files(first)
+
+
+def test_shots_of_the_tested_language_are_added_to_train(trees, tmp_path):
+    data = {
+        "emodb": trees.emodb(tmp_path / "emodb"),
+        "ravdess": trees.ravdess(tmp_path / "ravdess"),
+    }
+    few = recipe(
+        **FOREST,
+        corpus=[{"name": name, "labels": "4-class"} for name in data],
+        protocol={"name": "leave-one-language-out", "held_back": 0.5},
+        few_shot={"shots": 5},
+    )
+    corpus, _ = experiment.read(few, data)
+    for fold in experiment.divide(few, corpus):
+        shots = [u for u in fold.train if u.language == fold.name]
+        assert len(shots) == 5
+        assert not {u.talker for u in shots} & {u.talker for u in fold.test}
+
+
+def test_a_run_without_a_dev_side_says_that_it_kept_the_last_epoch(folder, tmp_path):
+    out = experiment.run(
+        recipe(protocol={"name": "leave-one-speaker-out"}),
+        data={"emodb": folder},
+        out=tmp_path / "run",
+    )
+    notes = json.loads((out / "corpus.json").read_text())["notes"]
+    assert "the last epoch was kept" in notes[0]
+    assert notes[0] in (out / "report.html").read_text()
 
 
 @pytest.fixture
@@ -153,6 +277,14 @@ def test_broken_files_can_be_left_out_and_are_listed(five_hundred, tmp_path, cap
         ({"corpus": {"name": "emodb", "labels": "5-class"}}, CorpusError, "choose from 4-class"),
         ({"corpus": {"name": "emodb", "song": True}}, RecipeError, "key 'song' is not known"),
         ({"audio": [{"name": "crop"}]}, RecipeError, "key 'seconds' is missing"),
+        (
+            {
+                "encoder": {"name": "opensmile"},
+                "audio": [{"name": "crop", "seconds": 1.0, "where": "random"}],
+            },
+            RecipeError,
+            "a random crop needs frames",
+        ),
         (FOREST | {"encoder": {"name": "mfcc"}}, RecipeError, "a classifier needs one vector"),
     ],
 )

@@ -6,13 +6,15 @@ random generator (training) a crop falls anywhere, without one (test) it is alwa
 
 import logging
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
+from functools import cache
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import soundfile
 
+from affekt import containers
 from affekt.errors import AudioError
 from affekt.types import Utterance
 
@@ -20,7 +22,12 @@ log = logging.getLogger(__name__)
 
 RATE = 16_000  # Hz; what every encoder here was made for
 SHORTEST = 0.2  # seconds; about one syllable, less holds no emotion to judge
+VERSION = 1  # of decoding; cached features are made anew when it goes up
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
+UNKNOWN = 2**40  # samples; libsndfile gives 2**63 - 1 for a FLAC that was written to a pipe
+BLOCK = 2**20  # samples read at once: a damaged header may announce more than memory holds
+# What soundfile and numpy raise on a damaged file, or on one of a kind they cannot guess.
+DAMAGE = (soundfile.SoundFileError, OSError, ValueError, TypeError, ArithmeticError, MemoryError)
 
 Signal = np.ndarray
 Step = Callable[[Signal, np.random.Generator | None], Signal]
@@ -32,23 +39,19 @@ def read(path: Path, *, start: float = 0.0, end: float | None = None) -> Signal:
     Channels are averaged. Any sample rate is converted with soxr.
 
     Raises:
-        AudioError: missing, empty, not audio, damaged, not finite, or under `SHORTEST`.
+        AudioError: as `decode`, or under `SHORTEST`.
     """
-    samples, rate = _decode(path, start, end)
-    seconds = len(samples) / rate
-    if seconds < SHORTEST:
-        raise AudioError(
-            f"{path}: {seconds:.2f} s long; affekt needs at least {SHORTEST} s. "
-            'Leave it out of the corpus, or set on_error = "skip"'
+    samples, rate = decode(path, start, end)
+    length = len(samples) / rate
+    if length < SHORTEST:
+        raise _unusable(
+            path,
+            f"{length:.2f} s long, affekt needs at least {SHORTEST} s",
+            'leave it out of the corpus, or set on_error = "skip"',
         )
     if samples.shape[1] > 2:
         _tell_once(path, samples.shape[1])
     mono = samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise AudioError(
-            f"{path}: holds NaN or infinite samples; export it again as 16-bit PCM, "
-            'or set on_error = "skip"'
-        )
     if rate == RATE:
         return mono
     import soxr
@@ -56,8 +59,11 @@ def read(path: Path, *, start: float = 0.0, end: float | None = None) -> Signal:
     return soxr.resample(mono, rate, RATE, quality="HQ")
 
 
+_told: set[int] = set()  # numbers of channels that this process has warned of
+
+
 def _tell_once(path: Path, channels: int) -> None:
-    """A microphone array is used like any other file, but somebody may want to know."""
+    """Warn of the first file with so many channels; a corpus of them is worth one message."""
     if channels not in _told:
         _told.add(channels)
         log.warning(
@@ -68,64 +74,130 @@ def _tell_once(path: Path, channels: int) -> None:
         )
 
 
-_told: set[int] = set()  # a corpus of such files is worth one message
+def decode(path: Path, start: float = 0.0, end: float | None = None) -> tuple[np.ndarray, int]:
+    """Samples (S, channels) in float32 at the file's own rate, and that rate.
 
-
-def _decode(path: Path, start: float, end: float | None) -> tuple[np.ndarray, int]:
-    """Samples (S, channels) at the file's own rate, and that rate."""
+    Raises:
+        AudioError: "path: what is wrong; what would do" for a file that is missing, empty, not
+            audio, damaged, truncated or not finite, and for a span that is not in it.
+    """
     if not path.is_file():
-        raise AudioError(f"{path}: no such file; check the folder given with --data")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path}: the file is empty; copy it again from its source")
+        raise _unusable(path, "no such file", "check the folder given with --data")
     try:
-        with soundfile.SoundFile(path) as file:
-            first = round(start * file.samplerate)
-            last = file.frames if end is None else round(end * file.samplerate)
-            if not 0 <= first < last <= file.frames + file.samplerate // 10:  # 0.1 s of grace
-                raise AudioError(
-                    f"{path}: the span {start} s to {end} s does not lie within the file's "
-                    f"{file.frames / file.samplerate:.2f} s; check start and end"
-                )
+        if path.stat().st_size == 0:
+            raise _unusable(path, "the file is empty", "copy it again from its source")
+        promise = containers.promise(path)
+        if promise == "cut":
+            raise _unusable(path, "the file is truncated", "copy it again from its source")
+        if promise == "none":
+            what = "an MP3 of varying bit rate that does not say its length"
+            raise _unusable(path, what, "convert it to .wav or .flac")
+        with _Stream(path) as file:
+            samples = _stretch(path, file, start, end, exact=promise == "kept")
+            rate = file.samplerate
+    except DAMAGE as e:
+        reason = getattr(e, "error_string", str(e)).strip().rstrip(".").replace(";", ",")
+        what = f"not readable as audio ({reason})"
+        advice = "affekt reads .wav .flac .ogg .mp3, so convert it or copy it again"
+        raise _unusable(path, what, advice) from e
+    if not np.isfinite(samples).all():
+        advice = 'export it again as 16-bit PCM, or set on_error = "skip"'
+        raise _unusable(path, "holds NaN or infinite samples", advice)
+    return samples, rate
+
+
+def _unusable(path: Path, what: str, advice: str) -> AudioError:
+    return AudioError(f"{path}: {what}; {advice}")
+
+
+class _Stream(soundfile.SoundFile):
+    """Reads on without asking for its place: in a FLAC of unknown length that is an error."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _stretch(
+    path: Path, file: _Stream, start: float, end: float | None, *, exact: bool
+) -> np.ndarray:
+    """The samples (S, channels) from `start` to `end`.
+
+    Args:
+        path: of the file, for errors.
+        file: just opened.
+        start: seconds.
+        end: seconds; None for the end of the file.
+        exact: whether to trust the number of samples that the file gives.
+    """
+    rate, counted = file.samplerate, file.frames < UNKNOWN
+    total = file.frames
+    first, last = round(start * rate), total if end is None else round(end * rate)
+    if total and 0 <= first < last <= total + rate // 10:  # 0.1 s of grace for rounded labels
+        wanted = min(last, total) - first
+        if counted:
             file.seek(first)
-            wanted = min(last, file.frames) - first
-            samples = file.read(wanted, dtype="float32", always_2d=True)
-            if len(samples) < wanted:
-                raise AudioError(
-                    f"{path}: ends after {len(samples) / file.samplerate:.2f} s of "
-                    f"{wanted / file.samplerate:.2f} s; the file is truncated, copy it again"
-                )
-            return samples, file.samplerate
-    except soundfile.LibsndfileError as e:
-        raise AudioError(
-            f"{path}: not readable as audio ({e.error_string.strip().rstrip('.')}); "
-            "affekt reads .wav .flac .ogg .mp3, so convert it or copy it again"
-        ) from e
+            samples = _blocks(file, wanted)
+        else:  # no seeking in it either
+            samples = _blocks(file, last)[first:]
+        if len(samples) >= wanted or (end is None and len(samples) and not (counted and exact)):
+            return samples
+        if counted and exact:
+            what = f"ends after {len(samples) / rate:.2f} s of {wanted / rate:.2f} s, truncated"
+            raise _unusable(path, what, "copy it again from its source")
+        total = first + len(samples)
+        if len(samples) and last <= total + rate // 10:
+            return samples
+    if not total:
+        raise _unusable(path, "holds no samples", "copy it again from its source")
+    until = "the end" if end is None else f"{end} s"
+    what = f"the span {start} s to {until} does not lie within the file's {total / rate:.2f} s"
+    raise _unusable(path, what, "check start and end")
+
+
+def _blocks(file: _Stream, wanted: int) -> np.ndarray:
+    """At most `wanted` samples (S, channels); memory only for those that are there."""
+    blocks = []
+    while not blocks or (wanted and len(blocks[-1]) == BLOCK):
+        blocks.append(file.read(min(wanted, BLOCK), dtype="float32", always_2d=True))
+        wanted -= len(blocks[-1])
+    return np.concatenate(blocks)
 
 
 def seconds(utterance: Utterance) -> float:
-    """How long an utterance is, from the file's header; 0 where it cannot be read."""
+    """How long an utterance is, from the file's header if that says so; 0 if unreadable."""
     if utterance.end is not None:
         return utterance.end - utterance.start
     try:
         with soundfile.SoundFile(utterance.audio) as file:
-            return file.frames / file.samplerate - utterance.start
-    except soundfile.LibsndfileError:
+            if file.frames < UNKNOWN:
+                return max(0.0, file.frames / file.samplerate - utterance.start)
+        samples, rate = decode(utterance.audio, utterance.start)
+    except (AudioError, *DAMAGE):
         return 0.0
+    return len(samples) / rate
 
 
 def fingerprint(utterance: Utterance) -> str:
     """A key of the bytes behind an utterance and its span: what a cache of its features needs."""
-    digest = blake2b(digest_size=16)
-    with utterance.audio.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    digest.update(f"{utterance.start}-{utterance.end}".encode())
-    return digest.hexdigest()
+    state = utterance.audio.stat()
+    whole = _file_digest(utterance.audio, state.st_size, state.st_mtime_ns)
+    return f"{whole}-{utterance.start}-{utterance.end}-{VERSION}"
+
+
+@cache  # a long recording has many utterances
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
 
 
 def content(utterance: Utterance) -> str:
-    """A key of what is heard: the decoded samples at 16 bits, whatever file holds them."""
-    samples, _ = _decode(utterance.audio, utterance.start, utterance.end)
+    """A key of what is heard: `hash_of` the decoded samples, whatever file holds them."""
+    samples, _ = decode(utterance.audio, utterance.start, utterance.end)
+    return hash_of(samples)
+
+
+def hash_of(samples: np.ndarray) -> str:
+    """A key of samples (S, channels) in [-1, 1], rounded to 16 bits."""
     pcm = np.round(samples * 32768.0).clip(-32768, 32767).astype("<i2")
     return blake2b(np.ascontiguousarray(pcm).tobytes(), digest_size=16).hexdigest()
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from affekt.encoders.frames import Frames, valid
 from affekt.types import Utterance
 
+UNKNOWN = -1  # the number of a class that was not trained: it can be judged, not learnt
 BUCKET = 50  # batches that are shuffled together before their clips are sorted by length
 
 
@@ -48,7 +49,7 @@ class FrameDataset(Dataset[tuple[Tensor, int, str]]):
 
     def __getitem__(self, n: int) -> tuple[Tensor, int, str]:
         u = self.utterances[n]
-        return self.frames[u.key], self.classes[u.emotion], u.key
+        return self.frames[u.key], self.classes.get(u.emotion, UNKNOWN), u.key
 
     def lengths(self) -> list[int]:
         """How many frames each utterance has."""

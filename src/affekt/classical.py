@@ -181,7 +181,7 @@ def classify(
             language=u.language,
             truth=u.emotion,
             label=classes[int(row.argmax())],
-            probabilities={c: round(float(p), 6) for c, p in zip(classes, row, strict=True)},
+            probabilities={c: float(p) for c, p in zip(classes, row, strict=True)},
         )
         for u, row in zip(fold.test, table, strict=True)
     ]

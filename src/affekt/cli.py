@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.text import Text
 
 from affekt import screen
-from affekt.errors import AffektError, RunError
+from affekt.errors import AffektError, CorpusError, RunError
 
 app = typer.Typer(
     help="Speech emotion recognition: train, compare and deploy emotion recognisers.",
@@ -33,6 +34,10 @@ Data = Annotated[
 Changes = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", help="Change a key of the recipe: -s stage.0.epochs=5."),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", help="An option of the corpus's reader: -s channel=song."),
 ]
 Overwrite = Annotated[bool, typer.Option(help="Start over what lies in the run's folder.")]
 
@@ -66,11 +71,19 @@ def reproduce(
     overwrite: Overwrite = False,
 ) -> None:
     """Run every row of a table and print them side by side, with intervals and paired tests."""
+    from affekt.evaluation.predictions import read
     from affekt.evaluation.table import table as write_table
+    from affekt.evaluation.table import tests
     from affekt.recipe import table as rows_of
 
     folder = out or Path("runs") / table
     recipes = rows_of(table, changes or ())
+    known = {section.name for recipe in recipes.values() for section in recipe.corpus}
+    if strange := [name for name in _data(data) if name and name not in known]:
+        raise CorpusError(
+            f"--data {strange[0]}=...: no row of {table} has such a corpus; they have "
+            f"{', '.join(sorted(known))}"
+        )
     skipped = 0
     for n, (name, recipe) in enumerate(recipes.items(), 1):
         what = f"{n}/{len(recipes)} {name}: "
@@ -78,7 +91,7 @@ def reproduce(
     runs = {name: folder / name for name in recipes}
     page = write_table(runs, folder, f"affekt reproduce {table}")
     screen.runs(runs, {name: r.expected for name, r in recipes.items()})
-    screen.tests(runs)
+    screen.tests(tests({name: read(folder) for name, folder in runs.items()}))
     screen.say(f"Report: {page}")
     if skipped:
         raise typer.Exit(SOME_FAILED)
@@ -103,11 +116,15 @@ def compare(
     """Compare runs over the same utterances by a paired test, with Holm's correction."""
     if len(runs) < 2:
         raise RunError(f"compare takes two runs or more, but got {len(runs)}; name another one")
+    from affekt.evaluation.compare import compare_all
+    from affekt.evaluation.predictions import read
+
     named = {str(folder): folder for folder in runs}
     if len(named) < len(runs):
         raise RunError(f"compare got the same run twice: {', '.join(map(str, runs))}")
+    pairs = compare_all({name: read(folder) for name, folder in named.items()})
     screen.runs(named, {})
-    screen.tests(named)
+    screen.tests(pairs)
 
 
 @app.command()
@@ -128,12 +145,16 @@ def corpora(
 def check(
     name: Annotated[str, typer.Argument(help="The corpus, see: affekt corpora.")],
     folder: Annotated[Path, typer.Argument(help="Where it lies.")],
+    settings: Options = None,
 ) -> None:
     """Compare a folder with the official counts and name every recording that is not sound."""
     from affekt.corpora import check as look
 
+    options = _options(name, settings)
     with screen.progress() as progress:
-        found = look(name, folder, progress=lambda done, of: progress("decoding", done, of))
+        found = look(
+            name, folder, progress=lambda done, of: progress("decoding", done, of), **options
+        )
     screen.say(str(found))
     if not found.ok:
         raise typer.Exit(SOME_FAILED)
@@ -146,32 +167,54 @@ def audit(
     corpus: Annotated[
         str | None, typer.Option(help="For split files: the corpus that they divide.")
     ] = None,
+    settings: Options = None,
     audio: Annotated[bool, typer.Option(help="Also compare what is heard.")] = True,
 ) -> None:
     """Report what train, dev and test share: speakers, sessions, sentences, audio."""
     from affekt.protocols.audit import audit as look
 
-    found = look(_divisions(recipe, data, corpus), audio=audio)
+    found = look(_divisions(recipe, data, corpus, settings), audio=audio)
     screen.say("\n".join(found.lines()))
     if not found.ok:
         raise typer.Exit(SOME_FAILED)
 
 
-def _divisions(path: str, data: list[str] | None, name: str | None) -> Any:
+def _divisions(
+    path: str, data: list[str] | None, name: str | None, settings: list[str] | None
+) -> Any:
     """The folds of a recipe, or those of split files if `path` is no recipe."""
     from affekt import corpora as readers
     from affekt import experiment
     from affekt.protocols.splits import read_splits
-    from affekt.recipe import Recipe
+    from affekt.recipe import CorpusSection, Recipe
 
     file = Path(path)
-    if file.suffix != ".toml" and file.exists():
-        folders = _data(data)
-        if name is None or not folders:
-            return read_splits(file)
-        return read_splits(file, readers.read(name, next(iter(folders.values()))))
-    loaded = Recipe.load(path)
-    return experiment.divide(loaded, experiment.read(loaded, _data(data))[0])
+    if file.suffix == ".toml" or not file.exists():
+        loaded = Recipe.load(path)
+        return experiment.divide(loaded, experiment.read(loaded, _data(data))[0])
+    if name is None:
+        if data or settings:
+            raise CorpusError("--data needs --corpus NAME, the corpus that the split files divide")
+        return read_splits(file)
+    options = _options(name, settings)
+    folder = experiment.folders([CorpusSection(name=name)], _data(data))[name]
+    return read_splits(file, readers.read(name, folder, **options))
+
+
+def _options(corpus: str, settings: list[str] | None) -> dict[str, Any]:
+    """A reader's options from -s key=value, checked like those of a recipe."""
+    from affekt.corpora import READERS
+    from affekt.errors import choose
+    from affekt.parts import Section, options
+    from affekt.recipe import change
+
+    choose(READERS, corpus, "corpus", CorpusError)
+    values: dict[str, Any] = {"name": corpus}
+    for setting in settings or ():
+        change(values, setting)
+    given = Section.model_validate(values)
+    checked = options(READERS, given, "corpus")
+    return {key: checked[key] for key in given.options}
 
 
 def _run(
@@ -180,10 +223,10 @@ def _run(
     """Run a recipe with progress on the screen; how many recordings were left out."""
     from affekt import experiment
 
-    if overwrite and (folder / "recipe.toml").exists():
-        import shutil
+    if overwrite:
+        from affekt import run_folder
 
-        shutil.rmtree(folder)
+        run_folder.clear(folder)
     with screen.progress(what) as progress:
         experiment.run(recipe, data=data, out=folder, progress=progress)
     return len(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["skipped"])
@@ -215,7 +258,8 @@ def main() -> None:
     try:
         app()
     except AffektError as e:
-        Console(stderr=True).print(f"[red]error:[/red] {e}", highlight=False, soft_wrap=True)
+        message = Text.assemble(("error: ", "red"), str(e))
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

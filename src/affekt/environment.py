@@ -13,8 +13,8 @@ from typing import Any
 from affekt.recipe import PACKAGE, REPOSITORY
 
 
-def environment(seconds: float) -> dict[str, Any]:
-    """Versions, machine, commit and command of a run that took `seconds`."""
+def environment() -> dict[str, Any]:
+    """Versions, machine, commit, command and the time now."""
 
     def version(package: str) -> str | None:
         try:
@@ -33,7 +33,6 @@ def environment(seconds: float) -> dict[str, Any]:
             [Path(sys.argv[0]).name.replace("__main__.py", "affekt"), *sys.argv[1:]]
         ),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 2),
     }
 
 

@@ -6,9 +6,9 @@ The run folder is described in docs/runs.md. A run that was stopped goes on wher
 is never computed here, the report reads the predictions.
 """
 
-import csv
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from affekt import audio, corpora, labels, protocols
+from affekt import audio, corpora, disk, labels, protocols, run_folder
 from affekt.environment import environment
-from affekt.errors import AudioError, CorpusError, RecipeError, RunError
+from affekt.errors import AudioError, CorpusError, ProtocolError, RecipeError
+from affekt.evaluation import log as training_log
 from affekt.evaluation import predictions as files
 from affekt.parts import build, options
 from affekt.recipe import REPOSITORY, CorpusSection, Recipe
@@ -51,14 +52,14 @@ def run(
     check(recipe)
     corpus, described = read(recipe, data or {})
     folds = divide(recipe, corpus)
+    run_folder.begin(out, recipe)
+    began = environment()
     steps = [build(audio.STEPS, s, "audio step") for s in recipe.audio]
-    _open(recipe, folds, out)
     features, reasons = _features(recipe, folds, steps, progress)
     folds, skipped = _without(recipe, folds, reasons)
-    _dump(out / "corpus.json", {"corpora": described, "skipped": skipped, "notes": []})
-    protocols.write(folds, out / "folds.json")
-    _train(recipe, folds, features, steps=steps, out=out, progress=progress)
-    _dump(out / "environment.json", environment(time.monotonic() - started))
+    run_folder.bind(out, folds, described, skipped, _notes(recipe, folds))
+    if _train(recipe, folds, features, steps=steps, out=out, progress=progress):
+        _add_environment(out / "environment.json", began, time.monotonic() - started)
     progress("report", 0, 1)
     from affekt.evaluation.report import report
 
@@ -69,20 +70,35 @@ def run(
 
 def read(recipe: Recipe, data: Mapping[str, Path]) -> tuple[Corpus, list[dict[str, Any]]]:
     """All corpora of a recipe as one, with its labels, and a description of each."""
-    folders = _folders(recipe.corpus, data)
+    found = folders(recipe.corpus, data)
     utterances: list[Utterance] = []
     described = []
     for section in recipe.corpus:
-        corpus = corpora.read(section.name, folders[section.name], **section.options)
+        corpus = corpora.listed(section.name, found[section.name], **section.options)
         corpus, report = labels.relabel(corpus, section.labels)
         utterances += corpus
         described.append(_describe(corpus) | {"map": report.lines()})
+    if len({u.key for u in utterances}) < len(utterances):
+        raise CorpusError(
+            f"corpus: {', '.join(s.name for s in recipe.corpus)} hold utterances of the same name; "
+            'give each a name of its own, such as { name = "manifest", corpus = "calls" }'
+        )
     return Corpus("+".join(d["name"] for d in described), tuple(utterances)), described
 
 
 def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
-    """The folds of a recipe's protocol."""
-    return build(protocols.PROTOCOLS, recipe.protocol, "protocol", corpus)
+    """The folds of a recipe's protocol, with its few shots."""
+    folds = build(protocols.PROTOCOLS, recipe.protocol, "protocol", corpus)
+    if recipe.few_shot:
+        shots, seed = recipe.few_shot.shots, recipe.few_shot.seed
+        folds = [protocols.few_shot(f, corpus, shots=shots, seed=seed) for f in folds]
+    names = [f.name for f in folds]
+    if odd := [n for n in names if names.count(n) > 1 or not re.fullmatch(r"\w[\w.-]*", n)]:
+        raise ProtocolError(
+            f"folds are called {', '.join(sorted(set(odd)))}, but each needs a name of its own "
+            "that a folder can have; rename the speakers, sessions or splits behind them"
+        )
+    return folds
 
 
 def check(recipe: Recipe) -> None:
@@ -102,13 +118,15 @@ def check(recipe: Recipe) -> None:
                 f"a classifier needs one vector per utterance, encoder '{recipe.encoder.name}' "
                 "gives frames; use encoder = { name = \"opensmile\" }, or 'pooling' and [[stage]]"
             )
+    elif recipe.encoder.name == "opensmile" and any(s.options.get("where") for s in recipe.audio):
+        raise RecipeError("a random crop needs frames; take another encoder, or crop at the start")
     else:
         from affekt.training import fit
 
         fit.check(recipe)
 
 
-def _folders(sections: Sequence[CorpusSection], data: Mapping[str, Path]) -> dict[str, Path]:
+def folders(sections: Sequence[CorpusSection], data: Mapping[str, Path]) -> dict[str, Path]:
     """Where each corpus lies: --data, else the recipe, else what comes with affekt."""
     names = [s.name for s in sections]
     if len(set(names)) < len(names):
@@ -145,36 +163,6 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
         "language": ", ".join(sorted({u.language for u in corpus if u.language})),
         "labels": corpus.counts(),
     }
-
-
-def _open(recipe: Recipe, folds: Sequence[Fold], out: Path) -> None:
-    """Make the run's folder, or make sure that the run in it is of the same recipe and folds."""
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / "recipe.toml"
-    if not file.exists():
-        if any(out.iterdir()):
-            raise RunError(f"{out}: not empty and not a run; choose another folder with --out")
-        recipe.write(file)
-    elif Recipe.load(file) != recipe:
-        raise RunError(
-            f"{out}: holds a run of another recipe; choose another folder with --out, "
-            "or start over with --overwrite"
-        )
-    old = out / "folds.json"
-    if old.exists() and not _extend(folds, json.loads(old.read_text(encoding="utf-8"))):
-        raise RunError(
-            f"{out}: its folds are not those of the corpus given now; "
-            "choose another folder with --out, or start over with --overwrite"
-        )
-
-
-def _extend(folds: Sequence[Fold], before: list[dict[str, Any]]) -> bool:
-    """Whether the sides of `folds` hold what they held before; skipped recordings were not."""
-    return len(folds) == len(before) and all(
-        {u.key for u in getattr(fold, side)} >= set(old[side])
-        for fold, old in zip(folds, before, strict=True)
-        for side in protocols.SIDES
-    )
 
 
 def _features(
@@ -232,6 +220,18 @@ def _without(
     return kept, skipped
 
 
+def _notes(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
+    """What a reader of the report must know of how the models were chosen."""
+    chosen = any(stage.select == "best-dev" for stage in recipe.stage)
+    lacking = [fold.name for fold in folds if not fold.dev]
+    if chosen and lacking:
+        return [
+            f"No dev side in fold(s) {', '.join(lacking)}: the last epoch was kept there, "
+            "although the recipe asks for the best one on dev."
+        ]
+    return []
+
+
 def _train(
     recipe: Recipe,
     folds: Sequence[Fold],
@@ -240,9 +240,10 @@ def _train(
     steps: Sequence[audio.Step],
     out: Path,
     progress: Progress,
-) -> None:
-    """One model per seed and fold; those whose predictions are there already are left alone."""
+) -> int:
+    """One model per seed and fold, unless its predictions are there; how many were trained."""
     work = [(seed, fold) for seed in recipe.seeds for fold in folds]
+    trained = 0
     for n, (seed, fold) in enumerate(work):
         folder = out / f"seed-{seed}" / f"fold-{fold.name}"
         if (folder / "predictions.jsonl").exists():
@@ -254,6 +255,8 @@ def _train(
         else:
             judged = _fit(recipe, fold, features, seed=seed, steps=steps, folder=folder, out=out)
         files.write(folder / "predictions.jsonl", judged)
+        trained += 1
+    return trained
 
 
 def _classify(recipe: Recipe, fold: Fold, features: Clips, seed: int) -> list[Prediction]:
@@ -278,26 +281,18 @@ def _fit(
 
     trained = fit.train(recipe, fold, clips, seed=seed, steps=steps, folder=folder / "model")
     np.save(folder / "embeddings.npy", trained.embeddings)
-    _log(out / "log.csv", seed, fold.name, trained.history)
+    training_log.replace(out / "log.csv", seed, fold.name, trained.history)
     return trained.predictions
 
 
-def _log(path: Path, seed: int, fold: str, history: Sequence[Mapping[str, int | float]]) -> None:
-    """Put the rows of one fold into the run's log, in place of what an earlier try left there."""
-    rows: list[dict[str, Any]] = []
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = [r for r in csv.DictReader(file) if (r["seed"], r["fold"]) != (str(seed), fold)]
-    rows += [{"seed": seed, "fold": fold, **row} for row in history]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    new = path.with_suffix(".new")
-    with new.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    new.replace(path)
-
-
-def _dump(path: Path, values: Any) -> None:
-    text = json.dumps(values, indent=1, ensure_ascii=False, default=str) + "\n"
-    path.write_text(text, encoding="utf-8")
+def _add_environment(path: Path, began: dict[str, Any], seconds: float) -> None:
+    """What the run was made with; a run that went on later adds up its seconds and commits."""
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    commits = dict.fromkeys(c for c in (old.get("commit"), began["commit"]) if c)
+    disk.write_json(
+        path,
+        began
+        | {"started": old.get("started", began["started"])}
+        | {"commit": " + ".join(commits) or None}
+        | {"seconds": round(old.get("seconds", 0) + seconds, 2)},
+    )

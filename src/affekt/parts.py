@@ -81,6 +81,8 @@ def explain(error: ValidationError) -> str:
         key = ".".join(str(part) for part in e["loc"]) or "recipe"
         if e["type"] == "missing":
             found.append(f"key '{key}' is missing")
+        elif e["type"] == "value_error":  # raised by a validator of ours, which says it all
+            found.append(e["msg"].removeprefix("Value error, "))
         else:
             found.append(f"key '{key}': {e['msg'].lower()}, but got {e['input']!r}")
     return "; ".join(dict.fromkeys(found))

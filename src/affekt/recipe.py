@@ -29,6 +29,15 @@ class CorpusSection(Section):
     folder: Path | None = None  # --data wins
 
 
+class FewShot(BaseModel):
+    """Clips of the tested language that are added to train, see affekt.protocols.few_shot."""
+
+    model_config = STRICT
+
+    shots: int = Field(ge=1)
+    seed: int = 0
+
+
 class Stage(BaseModel):
     """One optimisation."""
 
@@ -44,6 +53,14 @@ class Stage(BaseModel):
     select: Literal["best-dev", "last"] = "best-dev"  # which epoch's weights are kept
 
 
+# What a network has if the recipe does not say otherwise.
+NETWORK: dict[str, Any] = {
+    "mix": Section(name="weighted-sum"),
+    "head": Section(name="linear"),
+    "stage": [],
+}
+
+
 class Recipe(BaseModel):
     """An experiment. Either a `classifier` (scikit-learn) or `pooling`, `head` and stages."""
 
@@ -52,13 +69,14 @@ class Recipe(BaseModel):
     title: str = ""
     corpus: list[CorpusSection]
     protocol: Section
+    few_shot: FewShot | None = None
     audio: list[Section] = []
     encoder: Section
     classifier: Section | None = None
     pooling: Section | None = None
-    mix: Section = Section(name="weighted-sum")
-    head: Section = Section(name="linear")
-    stage: list[Stage] = []
+    mix: Section = NETWORK["mix"]
+    head: Section = NETWORK["head"]
+    stage: list[Stage] = NETWORK["stage"]
     seeds: list[int] = [0]
     on_error: Literal["raise", "skip"] = "raise"
     expected: dict[str, float] = {}  # scores to print beside ours, in [0, 1]
@@ -78,6 +96,9 @@ class Recipe(BaseModel):
             raise ValueError("give either 'classifier', or 'pooling' and [[stage]]")
         if self.pooling is not None and not self.stage:
             raise ValueError("'pooling' needs at least one [[stage]]")
+        idle = [key for key in ("stage", "head", "mix") if getattr(self, key) != NETWORK[key]]
+        if self.classifier is not None and idle:
+            raise ValueError(f"a 'classifier' has no use for {', '.join(idle)}")
         if not self.seeds or not self.corpus:
             raise ValueError("'seeds' and 'corpus' need at least one entry")
         return self
@@ -94,8 +115,8 @@ class Recipe(BaseModel):
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
             raise RecipeError(f"{file}: not valid TOML: {e}") from None
-        for change in changes:
-            _apply(values, change)
+        for setting in changes:
+            change(values, setting)
         return cls.parse(values, str(path))
 
     @classmethod
@@ -114,12 +135,11 @@ class Recipe(BaseModel):
         except ValidationError as e:
             raise RecipeError(f"{where}: {explain(e)}") from None
 
-    def write(self, path: Path) -> None:
-        """Save the whole recipe as TOML."""
+    def toml(self) -> str:
+        """The whole recipe, defaults filled in."""
         import tomli_w
 
-        values = self.model_dump(mode="json", exclude_none=True)
-        path.write_text(tomli_w.dumps(values), encoding="utf-8")
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
 def _stages(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -164,35 +184,35 @@ def table(name: str, changes: Iterable[str] = ()) -> dict[str, Recipe]:
     )
 
 
-def _apply(values: dict[str, Any], change: str) -> None:
-    """Set one key of nested tables and lists: 'stage.0.epochs=5'."""
-    keys, equals, text = change.partition("=")
+def change(values: dict[str, Any], setting: str) -> None:
+    """Set one key of nested tables and lists in place: 'stage.0.epochs=5'."""
+    keys, equals, text = setting.partition("=")
     if not equals:
-        raise RecipeError(f"-s {change}: not of the form key=value, such as -s stage.0.epochs=5")
+        raise RecipeError(f"-s {setting}: not of the form key=value, such as -s stage.0.epochs=5")
     *path, last = keys.strip().split(".")
     place: Any = values
     for key in path:
-        place = _step(place, key, change)
+        place = _step(place, key, setting)
     if isinstance(place, list):
-        place[_index(place, last, change)] = _value(text)
+        place[_index(place, last, setting)] = _value(text)
     elif isinstance(place, dict):
         place[last] = _value(text)
     else:
-        raise RecipeError(f"-s {change}: '{'.'.join(path)}' holds {place!r}, which has no keys")
+        raise RecipeError(f"-s {setting}: '{'.'.join(path)}' holds {place!r}, which has no keys")
 
 
-def _step(place: Any, key: str, change: str) -> Any:
+def _step(place: Any, key: str, setting: str) -> Any:
     if isinstance(place, list):
-        return place[_index(place, key, change)]
+        return place[_index(place, key, setting)]
     if isinstance(place, dict):
         return place.setdefault(key, {})
-    raise RecipeError(f"-s {change}: nothing lies under '{key}'; it holds {place!r}")
+    raise RecipeError(f"-s {setting}: nothing lies under '{key}'; it holds {place!r}")
 
 
-def _index(place: list[Any], key: str, change: str) -> int:
+def _index(place: list[Any], key: str, setting: str) -> int:
     if not key.isdecimal() or int(key) >= len(place):
         raise RecipeError(
-            f"-s {change}: '{key}' is not a place in a list of {len(place)}; they count from 0"
+            f"-s {setting}: '{key}' is not a place in a list of {len(place)}; they count from 0"
         )
     return int(key)
 

@@ -1,17 +1,19 @@
 """What the command line shows: tables of runs, of paired tests and of corpora, and progress."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
     from affekt.corpora import Card
+    from affekt.evaluation.compare import Comparison
     from affekt.experiment import Progress
 
 # Wide enough for a table where nobody looks, as in a file.
@@ -33,7 +35,9 @@ def progress(what: str = "") -> "Iterator[Progress]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    hidden = not console.is_terminal
+    shown = (*columns, TimeElapsedColumn())
+    with Progress(*shown, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(f"{what}reading")
         yield lambda now, done, of: bar.update(
             task, description=what + now, completed=done, total=of
@@ -42,9 +46,9 @@ def progress(what: str = "") -> "Iterator[Progress]":
 
 def _table(*columns: str) -> Table:
     """Open at the sides; a name is never cut."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for n, name in enumerate(columns):
-        table.add_column(name, no_wrap=n == 0, overflow="fold")
+        table.add_column(name, no_wrap=True, justify="left" if n == 0 else "right")
     return table
 
 
@@ -54,14 +58,15 @@ def runs(folders: Mapping[str, Path], expected: Mapping[str, Mapping[str, float]
     from affekt.evaluation.table import row
 
     told = any(expected.values())
-    columns = ["UA", "WA", "macro-F1", "UA over folds", "n", "folds x seeds"]
+    columns = ["UA", "WA", "macro-F1", "UA over\nfolds", "n", "folds\nx seeds"]
     table = _table("run", *columns, *(["expected"] if told else []))
     for name, folder in folders.items():
         found = row(name, read(folder), folder, folder=folder)
         scores = found["scores"]
         table.add_row(
-            name,
-            *(_interval(scores[m]) for m in ("UA", "WA", "macro-F1")),
+            escape(name),
+            *(_interval(scores[m]) for m in ("UA", "WA")),
+            f"{scores['macro-F1']['value']:.3f}",
             f"{scores['UA']['fold_mean']:.3f} ({scores['UA']['fold_deviation']:.3f})",
             str(found["n"]),
             f"{found['folds']} x {found['seeds']}",
@@ -79,25 +84,19 @@ def _expected(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
 
 
-def tests(folders: Mapping[str, Path]) -> None:
+def tests(pairs: Sequence["Comparison"]) -> None:
     """One row per pair of runs over the same utterances."""
-    from affekt.evaluation.predictions import read
-    from affekt.evaluation.table import tests as pairs
-
-    found = pairs({name: read(folder) for name, folder in folders.items()})
-    if not found:
+    if not pairs:
+        say("No two runs judged the same utterances, so that none can be tested in pairs.")
         return
-    table = _table("A", "B", "UA of A - UA of B", "p", "p (Holm)")
-    for c in found:
+    table = _table("A", "B", "UA of A - UA of B", "p", "p (Holm)", "smallest p", "clusters")
+    for c in pairs:
         span = f"{c.difference:+.3f} \\[{c.low:+.3f}, {c.high:+.3f}]"
-        table.add_row(c.a, c.b, span, f"{c.p:.4f}", f"{c.adjusted:.4f}")
+        ps = (f"{p:.4f}" for p in (c.p, c.adjusted, c.smallest))
+        table.add_row(escape(c.a), escape(c.b), span, *ps, f"{c.clusters} {c.unit}s")
     console.print(table)
-    first, least = found[0], min(c.smallest for c in found)
-    console.print(
-        f"Paired permutation test over {first.clusters} {first.unit}s, two-sided; "
-        f"no p can be under {least:.2g} with so many.",
-        style="dim",
-    )
+    note = "Paired permutation test that swaps whole clusters, two-sided; Holm: over all pairs."
+    console.print(note, style="dim", markup=False)
 
 
 def corpora(cards: list["Card"]) -> None:

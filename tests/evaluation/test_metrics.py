@@ -71,10 +71,10 @@ def test_a_score_over_leading_axes_is_the_score_of_each_matrix(name):
     assert np.isnan(single[1][2])  # nothing judged: no score
 
 
-def test_the_classes_come_in_the_order_of_the_probabilities_then_those_only_in_truth(judge):
+def test_the_classes_are_all_that_is_judged_or_true_in_the_order_of_the_labels(judge):
     judged = judge(20, classes=("sad", "angry"))
     judged[3] = replace(judged[3], truth="happy")
-    assert metrics.classes(judged) == ["sad", "angry", "happy"]
+    assert metrics.classes(judged) == ["angry", "happy", "sad"]
 
 
 def test_a_breakdown_scores_each_group_alone(judge):

@@ -44,6 +44,13 @@ def test_a_channel_that_never_moves_becomes_zero():
     torch.testing.assert_close(layer(clip), torch.tensor([[[0.0, -1.0], [0.0, 1.0]]]))
 
 
+def test_a_channel_of_tiny_values_is_brought_to_scale_like_any_other():
+    clip = torch.randn(1, 50, 2) * torch.tensor([1e-9, 1e6])
+    layer = Standardise(1, 2)
+    layer.fit([clip])
+    torch.testing.assert_close(layer(clip).std(dim=1, correction=0), torch.ones(1, 2))
+
+
 def test_the_embedding_is_what_enters_the_last_layer():
     frames = Frames(torch.randn(2, 1, 6, 3), torch.ones(2, 6, dtype=torch.bool))
     for head in (linear(8, 4), mlp(8, 4, hidden=5, norm=True)):

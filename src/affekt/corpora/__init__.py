@@ -11,7 +11,7 @@ from affekt.corpora.check import CheckReport, Finding, Progress, inspect
 from affekt.errors import CorpusError, choose
 from affekt.types import Corpus
 
-__all__ = ["READERS", "Card", "CheckReport", "Finding", "cards", "check", "read"]
+__all__ = ["READERS", "Card", "CheckReport", "Finding", "cards", "check", "listed", "read"]
 
 READERS: dict[str, str] = {
     "iemocap": "affekt.corpora.iemocap:read",
@@ -50,7 +50,7 @@ def read(name: str, folder: Path | str, **options: Any) -> Corpus:
     Raises:
         CorpusError: no such corpus or folder, another layout, a missing recording.
     """
-    corpus = _listed(name, Path(folder).expanduser(), options)
+    corpus = listed(name, folder, **options)
     missing = [u.audio for u in corpus if not u.audio.is_file()]
     if missing:
         raise CorpusError(
@@ -60,23 +60,9 @@ def read(name: str, folder: Path | str, **options: Any) -> Corpus:
     return corpus
 
 
-def check(
-    name: str, folder: Path | str, *, progress: Progress | None = None, **options: Any
-) -> CheckReport:
-    """What is wrong with the corpus `name` in `folder`; decodes every recording.
-
-    Args:
-        name: in READERS.
-        folder: as for `read`, but recordings may be missing.
-        progress: called with the number of utterances done and their total.
-        options: keyword arguments of the reader.
-    """
-    corpus = _listed(name, Path(folder).expanduser(), options)
-    return inspect(corpus, card(name).variant(options), progress)
-
-
-def _listed(name: str, folder: Path, options: dict[str, Any]) -> Corpus:
-    """What the reader finds, recordings that are missing included."""
+def listed(name: str, folder: Path | str, **options: Any) -> Corpus:
+    """As `read`, but the recordings that `folder` lists need not exist."""
+    folder = Path(folder).expanduser()
     choose(READERS, name, "corpus", CorpusError)
     if not folder.exists():
         raise CorpusError(
@@ -91,3 +77,18 @@ def _listed(name: str, folder: Path, options: dict[str, Any]) -> Corpus:
                 "give the folder of one copy, or name them in a column id"
             )
     return corpus
+
+
+def check(
+    name: str, folder: Path | str, *, progress: Progress | None = None, **options: Any
+) -> CheckReport:
+    """What is wrong with the corpus `name` in `folder`; decodes every recording.
+
+    Args:
+        name: in READERS.
+        folder: as for `listed`.
+        progress: called with the number of utterances done and their total.
+        options: keyword arguments of the reader.
+    """
+    corpus = listed(name, folder, **options)
+    return inspect(corpus, card(name).variant(options), progress)

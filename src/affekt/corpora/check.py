@@ -5,14 +5,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from affekt import audio
 from affekt.audio import RATE, SHORTEST
 from affekt.corpora.card import Card
+from affekt.errors import AudioError
 from affekt.labels import order
 from affekt.types import Corpus, Utterance
 
@@ -84,14 +84,14 @@ class Recording:
     peak: float = 0.0
     clipped: float = 0.0  # share of samples
     digest: str = ""
-    error: str = ""
+    error: str = ""  # what is wrong; what would do
 
 
 def inspect(corpus: Corpus, card: Card, progress: Progress | None = None) -> CheckReport:
     """Decode every utterance and compare the corpus with its card."""
     recordings: dict[str, Recording] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # soundfile decodes without the GIL
-        for u, recording in zip(corpus, pool.map(_decode, corpus), strict=True):
+        for u, recording in zip(corpus, pool.map(_heard, corpus), strict=True):
             recordings[u.id] = recording
             if progress:
                 progress(len(recordings), len(corpus))
@@ -149,7 +149,8 @@ def _faults(u: Utterance, r: Recording) -> Iterator[Finding]:
     if not u.audio.is_file():
         yield Finding("missing", f"no file for {u.id}", u.audio, "copy it, or take it out")
     elif r.error:
-        yield Finding("unreadable", r.error, u.audio, "copy it again from the source")
+        what, _, advice = r.error.partition("; ")
+        yield Finding("unreadable", what, u.audio, advice)
     elif r.seconds < SHORTEST:
         what = f"{r.seconds:.2f} s, less than {SHORTEST} s"
         yield Finding("short", what, u.audio, "take it out")
@@ -193,30 +194,18 @@ def _twice(sound: list[tuple[Utterance, Recording]]) -> Iterator[Finding]:
             yield Finding("duplicate", what, same[0].audio, "keep one, or train sees test")
 
 
-def _decode(u: Utterance) -> Recording:
+def _heard(u: Utterance) -> Recording:
     try:
-        with soundfile.SoundFile(u.audio) as file:
-            first = round(u.start * file.samplerate)
-            last = file.frames if u.end is None else round(u.end * file.samplerate)
-            if not 0 <= first < last:
-                return Recording(error="holds no samples")
-            file.seek(min(first, file.frames))
-            samples = file.read(last - first, dtype="float32", always_2d=True)
-            rate = file.samplerate
-    except (OSError, soundfile.SoundFileError) as e:
-        return Recording(error=str(e).strip().rstrip("."))
-    if len(samples) < last - first - rate // 10:  # 0.1 s of grace for rounded labels
-        return Recording(error=f"ends after {len(samples) / rate:.2f} s: truncated")
-    if not np.isfinite(samples).all():
-        return Recording(error="holds NaN or infinite samples")
-    pcm = np.round(samples * 32768).clip(-32768, 32767).astype("<i2")
+        samples, rate = audio.decode(u.audio, u.start, u.end)
+    except AudioError as e:
+        return Recording(error=str(e).removeprefix(f"{u.audio}: "))
     return Recording(
         rate=rate,
         channels=samples.shape[1],
         seconds=len(samples) / rate,
         peak=float(np.abs(samples).max()),
         clipped=clipped(samples),
-        digest=blake2b(pcm.tobytes(), digest_size=16).hexdigest(),
+        digest=audio.hash_of(samples),
     )
 
 

@@ -24,7 +24,7 @@ CARD = Card(
 )
 
 
-def read(folder: Path, *, audio: Path | None = None, language: str | None = None) -> Corpus:
+def read(folder: Path, *, audio: str | None = None, language: str | None = None) -> Corpus:
     """The utterances of the .jsonl files in a folder, their labels merged by label_map.json.
 
     Args:
@@ -39,12 +39,13 @@ def read(folder: Path, *, audio: Path | None = None, language: str | None = None
     if not tables:
         raise nothing("EmoBox metadata", folder, "*.jsonl, such as casia.jsonl")
     merged = _label_map(tables[0].parent)
+    downloads = Path(audio).expanduser() if audio else None
     utterances = tuple(
         _utterance(
             row,
             f"{table}, line {line}",
             table,
-            audio=audio,
+            downloads=downloads,
             merged=merged,
             language=language,
         )
@@ -67,7 +68,7 @@ def _utterance(
     where: str,
     table: Path,
     *,
-    audio: Path | None,
+    downloads: Path | None,
     merged: dict[str, str],
     language: str | None,
 ) -> Utterance:
@@ -81,7 +82,7 @@ def _utterance(
     if "start_time" in row:
         using |= {"start": "start_time", "end": "end_time"}
     wav = str(row["wav"])
-    above = [audio] if audio else [table.parent, *table.parent.parents]
+    above = [downloads] if downloads else [table.parent, *table.parent.parents]
     found = (f / wav for f in above if (f / wav).is_file())
     return rows.utterance(
         made, using, audio=next(found, above[0] / wav), where=where, corpus=str(row["dataset"])

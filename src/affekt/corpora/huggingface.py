@@ -37,7 +37,7 @@ def read(
     *,
     columns: dict[str, str] | None = None,
     names: list[str] | None = None,
-    cache: Path | None = None,
+    cache: str | None = None,
     corpus: str | None = None,
 ) -> Corpus:
     """The utterances of every table under a folder; audio inside a table is written out once.
@@ -53,14 +53,14 @@ def read(
     if not tables:
         raise nothing("Hugging Face data set", folder, "*.parquet, *.arrow, *.csv or *.jsonl")
     name = corpus or folder.resolve().name
-    cache = cache or caches.folder() / "audio"
+    kept = Path(cache).expanduser() if cache else caches.folder() / "audio"
     splits = {table: _split(table, folder) for table in tables}
     utterances: list[Utterance] = []
     for table in tables:
         if table.suffix.lower() in manifest.TABLES:
             found = manifest.utterances(table, name, columns)
         else:
-            found = _utterances(table, columns or {}, names, cache=cache, corpus=name)
+            found = _utterances(table, columns or {}, names, cache=kept, corpus=name)
         if len(set(splits.values())) > 1:  # one split alone is called 'train' and divides nothing
             split = splits[table]
             part = rows.part(split, str(table))

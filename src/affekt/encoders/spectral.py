@@ -31,7 +31,7 @@ class LogMel(nn.Module):
     filters: Tensor
     standardise = True  # the channels differ in scale: the recogniser brings them to one
 
-    def __init__(self, *, bands: int = 64, deltas: int = 0, hop: float = 0.02) -> None:
+    def __init__(self, *, bands: int = 40, deltas: int = 0, hop: float = 0.02) -> None:
         super().__init__()
         self.hop = round(hop * RATE)
         self.deltas = deltas

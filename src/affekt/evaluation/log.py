@@ -1,13 +1,30 @@
 """The training log of a run: `log.csv` with the columns seed, fold, epoch, then any measures."""
 
 import csv
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from affekt import disk
 from affekt.errors import RunError
 from affekt.evaluation.plots import Runs
 
 KEYS = ("seed", "fold", "epoch")
+
+
+def replace(path: Path, seed: int, fold: str, history: Iterable[Mapping[str, Any]]) -> None:
+    """Put the epochs of one fold into the log, in place of what an earlier try left there."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [r for r in csv.DictReader(file) if (r["seed"], r["fold"]) != (str(seed), fold)]
+    rows += [{"seed": seed, "fold": fold, **row} for row in history]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    disk.write(path, text.getvalue())
 
 
 def read(path: Path) -> dict[str, Runs]:

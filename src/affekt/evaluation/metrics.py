@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from affekt.errors import RunError, choose
+from affekt.labels import order
 from affekt.types import Prediction
 
 Confusion = Num[np.ndarray, "*lead K K"]
@@ -128,10 +129,9 @@ def metric(name: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def classes(predictions: Iterable[Prediction]) -> list[str]:
-    """The classes in the order of the probabilities, then those that only occur in truth."""
+    """All classes that are judged or true, in the order of `affekt.labels`."""
     predictions = list(predictions)
-    names = dict.fromkeys(name for p in predictions for name in p.probabilities)
-    return list(names | dict.fromkeys(p.truth for p in predictions))
+    return order({p.truth for p in predictions}.union(*(p.probabilities for p in predictions)))
 
 
 def grouped(

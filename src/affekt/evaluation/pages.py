@@ -25,14 +25,6 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def write(path: Path, words: str) -> Path:
-    """Write a file: all of it or, when interrupted, nothing."""
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(words, encoding="utf-8")
-    draft.replace(path)
-    return path
-
-
 def dump(values: Any) -> str:
     """JSON with rounded numbers; what is not defined is null."""
     return json.dumps(_plain(values), indent=1, ensure_ascii=False, default=str) + "\n"

@@ -1,14 +1,15 @@
 """Predictions on disk: `seed-S/fold-NAME/predictions.jsonl`, one JSON object per line."""
 
 import json
-import re
+import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from affekt import disk
 from affekt.errors import RunError
-from affekt.evaluation import pages
+from affekt.protocols.grouping import natural
 from affekt.types import Prediction
 
 DIGITS = 6  # of a probability
@@ -19,7 +20,7 @@ TEXTS = ("id", "corpus", "fold", "truth", "label")
 def write(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write one line per prediction: all of them or, when interrupted, none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pages.write(path, "".join(map(_line, predictions)))
+    disk.write(path, "".join(map(_line, predictions)))
 
 
 def _line(prediction: Prediction) -> str:
@@ -43,10 +44,10 @@ def read(path: Path) -> list[Prediction]:
     predictions = [p for file in files for p in _read_file(file)]
     tests = _test_keys(path / "folds.json")
     if tests:
-        _refuse_incomplete(path, predictions, tests)
+        _refuse_incomplete(path, predictions, tests, _seeds(path / "recipe.toml"))
         order: dict[str, Any] = {name: n for n, name in enumerate(tests)}
     else:
-        order = {name: _natural(name) for name in {p.fold for p in predictions}}
+        order = {name: natural(name) for name in {p.fold for p in predictions}}
     return sorted(predictions, key=lambda p: (p.seed, order[p.fold]))
 
 
@@ -98,8 +99,18 @@ def _test_keys(path: Path) -> dict[str, set[str]]:
         raise RunError(f"{path} is not a list of folds with 'name' and 'test': {e!r}") from e
 
 
+def _seeds(path: Path) -> set[int]:
+    """What the recipe asks for; nothing where it is absent."""
+    if not path.is_file():
+        return set()
+    try:
+        return set(tomllib.loads(path.read_text(encoding="utf-8")).get("seeds", []))
+    except (tomllib.TOMLDecodeError, TypeError) as e:
+        raise RunError(f"{path} is not TOML: {e}; run again") from e
+
+
 def _refuse_incomplete(
-    run: Path, predictions: list[Prediction], tests: dict[str, set[str]]
+    run: Path, predictions: list[Prediction], tests: dict[str, set[str]], seeds: set[int]
 ) -> None:
     judged: dict[tuple[int, str], set[str]] = {}
     for p in predictions:
@@ -107,7 +118,7 @@ def _refuse_incomplete(
     for seed, fold in judged:
         if fold not in tests:
             raise RunError(f"{run}: seed {seed} has a fold '{fold}' that folds.json does not list")
-    for seed in sorted({p.seed for p in predictions}):
+    for seed in sorted(seeds | {p.seed for p in predictions}):
         for fold, keys in tests.items():
             there = judged.get((seed, fold), set())
             if there != keys:
@@ -116,9 +127,3 @@ def _refuse_incomplete(
                     f"{len(there & keys)} of {len(keys)} test utterances and "
                     f"{len(there - keys)} of others; run it again to go on"
                 )
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """A key that sorts 'fold 2' before 'fold 10'."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]

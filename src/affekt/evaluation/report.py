@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from affekt import disk
 from affekt.errors import RunError
 from affekt.evaluation import figures, intervals, metrics, pages, predictions
 from affekt.types import Prediction
@@ -32,11 +33,11 @@ def report(run: Path) -> Path:
     judged = predictions.read(run)
     values = numbers(run, judged)
     recipe = _text(run / "recipe.toml")
-    pages.write(run / "report.json", pages.dump(values))
-    pages.write(run / "report.md", pages.render("report.md.j2", recipe=recipe, **values))
+    disk.write(run / "report.json", pages.dump(values))
+    disk.write(run / "report.md", pages.render("report.md.j2", recipe=recipe, **values))
     drawn = figures.draw(run, judged)
     page = pages.render("report.html.j2", recipe=recipe, figures=drawn, **values)
-    return pages.write(run / "report.html", page)
+    return disk.write(run / "report.html", page)
 
 
 def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
@@ -108,9 +109,15 @@ def notes(judged: Sequence[Prediction], folds: Any) -> list[str]:
             f"{'Only one speaker is' if s['speakers'] else 'No speaker is'} known: the intervals "
             "take each utterance for itself, and are too narrow if one speaker said several."
         )
-    elif s["clusters"] < intervals.FEW_SPEAKERS:
+    elif s["speakers"] < intervals.FEW_SPEAKERS:
         said.append(
-            f"Only {s['clusters']} speakers: the intervals are widened for so few, but approximate."
+            f"Only {s['speakers']} speakers: the intervals are widened for so few, but approximate."
+        )
+    nobody = metrics.distinct(p for p in judged if p.speaker is None)
+    if nobody and s["unit"] == "speaker":
+        said.append(
+            f"{nobody} of {s['n']} utterances have no known speaker; the intervals take each of "
+            "them for itself, and are too narrow if one speaker said several."
         )
     shared = {fold.get("sharing", "none") for fold in folds or []}
     said += [words for sharing, words in SHARING.items() if sharing in shared]

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from affekt import disk
 from affekt.evaluation import compare, intervals, pages, plots, predictions, svg
 from affekt.evaluation.report import read_json, read_recipe, scores, size
 from affekt.types import Prediction
@@ -26,24 +27,24 @@ def table(runs: Mapping[str, Path], folder: Path, title: str) -> Path:
         "tests": [asdict(pair) for pair in tests(judged)],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    pages.write(folder / "table.json", pages.dump(values))
-    pages.write(folder / "table.md", pages.render("table.md.j2", **values))
+    disk.write(folder / "table.json", pages.dump(values))
+    disk.write(folder / "table.md", pages.render("table.md.j2", **values))
     page = pages.render("table.html.j2", figure=picture(judged), **values)
-    return pages.write(folder / "table.html", page)
+    return disk.write(folder / "table.html", page)
 
 
 def row(name: str, judged: Sequence[Prediction], run: Path, *, folder: Path) -> dict[str, Any]:
     """One run as plain data: name, link to its report, sizes, scores, expected ones, seconds."""
     place = run / "report.html"
     link = Path(os.path.relpath(place, folder)).as_posix() if place.is_file() else None
+    environment = read_json(run / "environment.json")
     return {
         "name": name,
         "link": link,
         **size(judged),
         "scores": scores(judged),
         "expected": read_recipe(run / "recipe.toml").get("expected", {}),
-        "seconds": read_json(run / "environment.json").get("seconds"),
-    }
+    } | {key: environment.get(key) for key in ("seconds", "commit", "processor", "threads")}
 
 
 def tests(

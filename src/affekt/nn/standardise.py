@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-LEAST = 1e-5  # of a standard deviation: a channel that never moves stays finite
+LEAST = 1e-6  # of the mean: a smaller spread is the rounding of a channel that never moves
 
 
 class Standardise(nn.Module):
@@ -37,9 +37,10 @@ class Standardise(nn.Module):
             total += clip.double().sum(dim=1, keepdim=True)
             squares += clip.double().square().sum(dim=1, keepdim=True)
         mean = total / frames
-        variance = (squares / frames - mean.square()).clamp(min=0)
+        std = (squares / frames - mean.square()).clamp(min=0).sqrt()
         self.mean.copy_(mean)
-        self.std.copy_(variance.sqrt().clamp(min=LEAST))
+        # A division by infinity: such a channel becomes zero.
+        self.std.copy_(std.where(std > LEAST * mean.abs(), torch.inf))
 
     def forward(self, clip: Float[Tensor, "L T D"]) -> Float[Tensor, "L T D"]:
         """(x - mean) / std"""

@@ -19,10 +19,10 @@ from affekt.protocols.divisions import (
     split_files,
 )
 from affekt.protocols.few_shot import few_shot
-from affekt.protocols.folds import SIDES, read, write
+from affekt.protocols.folds import SIDES, read, saved, to_json, write
 from affekt.types import Fold
 
-__all__ = ["PROTOCOLS", "SIDES", "few_shot", "read", "write"]
+__all__ = ["PROTOCOLS", "SIDES", "few_shot", "read", "to_json", "write"]
 
 PROTOCOLS: dict[str, Callable[..., list[Fold]]] = {
     "leave-one-session-out": leave_one_session_out,
@@ -33,4 +33,5 @@ PROTOCOLS: dict[str, Callable[..., list[Fold]]] = {
     "leave-one-language-out": leave_one_language_out,
     "official": official,
     "split-files": split_files,
+    "saved": saved,
 }

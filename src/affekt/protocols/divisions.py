@@ -186,7 +186,13 @@ def split_files(
     """
     splits = read_splits(Path(path).expanduser(), corpus, missing=missing)
     return [
-        _of_others(s.name, train=s.train, dev=s.dev, test=s.test, shares_speakers=shares_speakers)
+        _of_others(
+            _file_name(s.name),
+            train=s.train,
+            dev=s.dev,
+            test=s.test,
+            shares_speakers=shares_speakers,
+        )
         for s in splits
     ]
 

@@ -3,21 +3,32 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from affekt import disk
 from affekt.errors import ProtocolError
 from affekt.types import Corpus, Fold
 
 SIDES = ("train", "dev", "test")
 
 
-def write(folds: Sequence[Fold], path: Path) -> None:
-    """Write the folds as JSON: names, what they share, and the keys of each side."""
-    rows = [
+def to_json(folds: Sequence[Fold]) -> list[dict[str, Any]]:
+    """The folds as plain data: names, what they share, and the keys of each side."""
+    return [
         {"name": f.name, "sharing": f.sharing}
         | {side: [u.key for u in getattr(f, side)] for side in SIDES}
         for f in folds
     ]
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write(folds: Sequence[Fold], path: Path) -> None:
+    """Write the folds as JSON."""
+    disk.write_json(path, to_json(folds))
+
+
+def saved(corpus: Corpus, *, path: str) -> list[Fold]:
+    """The folds of an earlier run: `path` is its folds.json."""
+    return read(Path(path).expanduser(), corpus)
 
 
 def read(path: Path, corpus: Corpus) -> list[Fold]:

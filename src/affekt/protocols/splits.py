@@ -17,7 +17,7 @@ from affekt.types import Corpus, Utterance
 log = logging.getLogger(__name__)
 
 Side = Literal["train", "dev", "test"]
-SIDES: dict[str, Side] = {
+ALIASES: dict[str, Side] = {
     "train": "train",
     "dev": "dev",
     "val": "dev",
@@ -115,11 +115,11 @@ def _emobox(file: Path) -> Iterator[_Entry]:
     side, number = EMOBOX.findall(file.name)[0]
     for line in file.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        yield _Entry(number, SIDES[side], row["wav"], row.get("speaker"), row["emo"])
+        yield _Entry(number, ALIASES[side], row["wav"], row.get("speaker"), row["emo"])
 
 
 def _s3prl(file: Path) -> Iterator[_Entry]:
-    side = SIDES[file.name.removesuffix("_meta_data.json")]
+    side = ALIASES[file.name.removesuffix("_meta_data.json")]
     for row in json.loads(file.read_text(encoding="utf-8"))["meta_data"]:
         # Its 'speaker' is who wears the markers in the dialogue, not who talks.
         yield _Entry(file.parent.name, side, row["path"], None, row["label"])
@@ -137,14 +137,14 @@ def _csv(file: Path) -> Iterator[_Entry]:
                 f"but has {', '.join(sorted(columns)) or 'none'}"
             )
         for number, row in enumerate(table, 2):
-            if row[side] not in SIDES:
+            if row[side] not in ALIASES:
                 raise ProtocolError(
                     f"{file}, line {number}: {side} is '{row[side]}'; "
-                    f"choose from {', '.join(SIDES)}"
+                    f"choose from {', '.join(ALIASES)}"
                 )
             emotion = row.get("emotion") or row.get("label")
             fold = row.get("fold") or "1"
-            yield _Entry(fold, SIDES[row[side]], row[name], row.get("speaker") or None, emotion)
+            yield _Entry(fold, ALIASES[row[side]], row[name], row.get("speaker") or None, emotion)
 
 
 def _unknown(name: str) -> Callable[[_Entry], Utterance]:

@@ -86,7 +86,7 @@ def train(
         steps: of the audio; random ones are drawn anew in every epoch of training.
     """
     lightning.seed_everything(seed, verbose=False)
-    classes = order(u.emotion for u in (*fold.train, *fold.dev, *fold.test))
+    classes = order(u.emotion for u in fold.train)  # what else is tested cannot be recognised
     layers, _, dim = clips[fold.train[0].key].shape
     standardise = _scales(recipe, fold, clips, layers=layers, dim=dim)
     # Once per fold, not once per step.
@@ -95,12 +95,14 @@ def train(
     if is_random(steps):
         drawn = Live(recipe.encoder, fold.train, steps, seed=seed, then=standardise)
     train_side = FrameDataset(fold.train, drawn, classes)
-    dev_side = FrameDataset(fold.dev, seen, classes)
+    known = [u for u in fold.dev if u.emotion in classes]
+    dev_side = FrameDataset(known, seen, classes)
     model = recogniser(recipe, layers, dim, len(classes))
     history: list[Row] = []
     for number, stage in enumerate(recipe.stage):
         rows = _run_stage(model, stage, train_side, dev_side, seed=seed)
-        history += [{"stage": number, **row} for row in rows]
+        past = len(history)  # epochs count on through the stages
+        history += [{"stage": number, **row, "epoch": past + row["epoch"]} for row in rows]
     _save(folder, standardise, model, classes)
     test_side = FrameDataset(fold.test, seen, classes)
     return Trained(*judge(model, test_side, fold=fold.name, seed=seed), history)

@@ -1,0 +1,108 @@
+"""The folder of one run: made, taken up again or cleared, never mixed with anything else."""
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from affekt import audio, disk, protocols
+from affekt.errors import RunError
+from affekt.recipe import Recipe
+from affekt.types import Fold, Utterance
+
+FILES = (
+    "recipe.toml",
+    "environment.json",
+    "corpus.json",
+    "folds.json",
+    "log.csv",
+    "report.html",
+    "report.md",
+    "report.json",
+)
+MARK = "# The whole recipe of a run, defaults filled in; written by affekt run\n"
+ELSE = "choose another folder with --out, or start over with --overwrite"
+# What may change between two calls without changing a result.
+TOLD = {"title": "", "expected": {}, "source": "", "row": 0, "on_error": "raise"}
+
+
+def begin(out: Path, recipe: Recipe) -> None:
+    """Make the folder, or make sure that what it holds is a run of the same recipe.
+
+    Raises:
+        RunError: it holds other things, or results of another recipe.
+    """
+    _refuse_strangers(out)
+    out.mkdir(parents=True, exist_ok=True)
+    if begun(out):
+        old = Recipe.load(out / "recipe.toml")
+        if old.model_copy(update=TOLD) != recipe.model_copy(update=TOLD):
+            raise RunError(f"{out}: holds a run of another recipe; {ELSE}")
+    disk.write(out / "recipe.toml", MARK + recipe.toml())
+
+
+def begun(out: Path) -> bool:
+    """Whether some fold has been judged already."""
+    return any(out.glob("seed-*/fold-*/predictions.jsonl"))
+
+
+def bind(
+    out: Path,
+    folds: Sequence[Fold],
+    corpora: Sequence[Any],
+    skipped: Sequence[Any],
+    notes: list[str],
+) -> None:
+    """Write what the run is about, or make sure that earlier results are about the same.
+
+    Raises:
+        RunError: folds, labels or recordings are not those of the results in the folder.
+    """
+    content = _content(u for f in folds for side in protocols.SIDES for u in getattr(f, side))
+    old = out / "corpus.json"
+    if begun(out) and old.exists():
+        before = json.loads(old.read_text(encoding="utf-8"))
+        same = protocols.to_json(folds) == json.loads((out / "folds.json").read_text("utf-8"))
+        if not same or before.get("content") != content:
+            raise RunError(
+                f"{out}: the corpus, its folds, or what could be read of it is not the same as "
+                f"when its results were made; {ELSE}"
+            )
+    about = {"corpora": corpora, "skipped": skipped, "notes": notes, "content": content}
+    protocols.write(folds, out / "folds.json")
+    disk.write_json(old, about)
+
+
+def _content(utterances: Iterable[Utterance]) -> str:
+    """A key of the recordings and labels behind the folds."""
+    digest = blake2b(digest_size=16)
+    for key, u in sorted({u.key: u for u in utterances}.items()):
+        digest.update(f"{key} {u.emotion} {audio.fingerprint(u)}\n".encode())
+    return digest.hexdigest()
+
+
+def clear(out: Path) -> None:
+    """Remove a run, and nothing but a run."""
+    _refuse_strangers(out)
+    for path in out.glob("seed-*"):
+        shutil.rmtree(path)
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
+
+
+def _refuse_strangers(out: Path) -> None:
+    """A folder is a run's if it is empty, or holds a recipe that a run wrote and nothing else."""
+    if out.is_file():
+        raise RunError(f"{out} is a file; choose a folder with --out")
+    names = {p.name for p in out.iterdir()} if out.exists() else set[str]()
+    strange = {n for n in names if n not in FILES and not n.startswith(("seed-", "."))}
+    recipe = out / "recipe.toml"
+    if names and not (recipe.is_file() and recipe.read_text(encoding="utf-8").startswith(MARK)):
+        strange |= names
+    if strange:
+        raise RunError(
+            f"{out}: holds {', '.join(sorted(strange)[:5])}, which no run wrote; "
+            "choose another folder with --out"
+        )
