@@ -75,6 +75,8 @@ def nothing(path: Path) -> Path:
         ("empty.wav", nothing, "the file is empty; copy it again"),
         ("text.wav", words, "not readable as audio .*; affekt reads .wav .flac"),
         ("cut.flac", truncated, "cut.flac: .*copy it again"),
+        ("cut.wav", truncated, "the file is truncated; copy it again"),
+        ("none.wav", lambda p: written(p, tone(0)), "holds no samples, .*; copy it again"),
         ("nan.wav", not_finite, "NaN or infinite samples; export it again"),
         ("short.wav", lambda p: written(p, tone(0.1)), "0.10 s long; affekt needs at least 0.2 s"),
     ],
@@ -103,6 +105,14 @@ def test_content_is_what_is_heard_and_fingerprint_the_bytes(tmp_path):
     assert audio.content(wav) == audio.content(flac) != audio.content(other)
     assert audio.fingerprint(wav) != audio.fingerprint(flac)
     assert audio.fingerprint(wav) != audio.fingerprint(utterance(wav.audio, end=0.5))
+
+
+def test_many_channels_are_told_once_for_each_number_of_them(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(audio, "_told", set())
+    for name, channels in (("a", 4), ("b", 4), ("c", 2), ("d", 6)):
+        audio.read(written(tmp_path / f"{name}.wav", tone(channels=channels)))
+    assert ["4 channels" in m or "6 channels" in m for m in caplog.messages] == [True, True]
+    assert "a.wav" in caplog.messages[0]
 
 
 def test_seconds_come_from_the_header_or_the_span(tmp_path):

@@ -44,10 +44,9 @@ def read(path: Path, *, start: float = 0.0, end: float | None = None) -> Signal:
     samples, rate = decode(path, start, end)
     length = len(samples) / rate
     if length < SHORTEST:
-        raise _unusable(
-            path,
-            f"{length:.2f} s long, affekt needs at least {SHORTEST} s",
-            'leave it out of the corpus, or set on_error = "skip"',
+        raise AudioError(
+            f"{path}: {length:.2f} s long; affekt needs at least {SHORTEST} s. "
+            'Leave it out of the corpus, or set on_error = "skip"'
         )
     if samples.shape[1] > 2:
         _tell_once(path, samples.shape[1])
@@ -93,8 +92,8 @@ def decode(path: Path, start: float = 0.0, end: float | None = None) -> tuple[np
             what = "an MP3 of varying bit rate that does not say its length"
             raise _unusable(path, what, "convert it to .wav or .flac")
         with _Stream(path) as file:
-            samples = _stretch(path, file, start, end, exact=promise == "kept")
-            rate = file.samplerate
+            exact = promise == "kept" and file.frames < UNKNOWN
+            samples, rate = _stretch(file, start, end, exact=exact), file.samplerate
     except DAMAGE as e:
         reason = getattr(e, "error_string", str(e)).strip().rstrip(".").replace(";", ",")
         what = f"not readable as audio ({reason})"
@@ -106,7 +105,7 @@ def decode(path: Path, start: float = 0.0, end: float | None = None) -> tuple[np
     return samples, rate
 
 
-def _unusable(path: Path, what: str, advice: str) -> AudioError:
+def _unusable(path: Path | str, what: str, advice: str) -> AudioError:
     return AudioError(f"{path}: {what}; {advice}")
 
 
@@ -117,41 +116,41 @@ class _Stream(soundfile.SoundFile):
         return False
 
 
-def _stretch(
-    path: Path, file: _Stream, start: float, end: float | None, *, exact: bool
-) -> np.ndarray:
-    """The samples (S, channels) from `start` to `end`.
+def _stretch(file: _Stream, start: float, end: float | None, *, exact: bool) -> np.ndarray:
+    """The samples (S, channels) of a file just opened from `start` to `end`.
 
     Args:
-        path: of the file, for errors.
         file: just opened.
         start: seconds.
         end: seconds; None for the end of the file.
-        exact: whether to trust the number of samples that the file gives.
+        exact: whether it holds as many samples as it says; if not, its end is where reading ends.
     """
-    rate, counted = file.samplerate, file.frames < UNKNOWN
-    total = file.frames
+    if not exact:
+        samples = _blocks(file, file.frames if end is None else round(end * file.samplerate))
+        first, last = _place(file, start, end, total=len(samples))
+        return samples[first:last]
+    first, last = _place(file, start, end, total=file.frames)
+    file.seek(first)
+    samples = _blocks(file, last - first)
+    if len(samples) < last - first:
+        found, promised = (n / file.samplerate for n in (len(samples), last - first))
+        what = f"ends after {found:.2f} s of {promised:.2f} s, the file is truncated"
+        raise _unusable(file.name, what, "copy it again from its source")
+    return samples
+
+
+def _place(file: _Stream, start: float, end: float | None, *, total: int) -> tuple[int, int]:
+    """The first sample of a span and the one behind its last, in a file of `total` samples."""
+    rate = file.samplerate
     first, last = round(start * rate), total if end is None else round(end * rate)
-    if total and 0 <= first < last <= total + rate // 10:  # 0.1 s of grace for rounded labels
-        wanted = min(last, total) - first
-        if counted:
-            file.seek(first)
-            samples = _blocks(file, wanted)
-        else:  # no seeking in it either
-            samples = _blocks(file, last)[first:]
-        if len(samples) >= wanted or (end is None and len(samples) and not (counted and exact)):
-            return samples
-        if counted and exact:
-            what = f"ends after {len(samples) / rate:.2f} s of {wanted / rate:.2f} s, truncated"
-            raise _unusable(path, what, "copy it again from its source")
-        total = first + len(samples)
-        if len(samples) and last <= total + rate // 10:
-            return samples
     if not total:
-        raise _unusable(path, "holds no samples", "copy it again from its source")
-    until = "the end" if end is None else f"{end} s"
-    what = f"the span {start} s to {until} does not lie within the file's {total / rate:.2f} s"
-    raise _unusable(path, what, "check start and end")
+        what = "holds no samples, or its header does not say how many"
+        raise _unusable(file.name, what, "copy it again from its source, or convert it")
+    if not 0 <= first < last <= total + rate // 10:  # 0.1 s of grace for rounded labels
+        until = "its end" if end is None else f"{end} s"
+        what = f"the span {start} s to {until} does not lie within the file's {total / rate:.2f} s"
+        raise _unusable(file.name, what, "check start and end")
+    return first, min(last, total)
 
 
 def _blocks(file: _Stream, wanted: int) -> np.ndarray:

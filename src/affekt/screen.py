@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Wide enough for a table where nobody looks, as in a file.
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+FEW_FOLDS = 6  # so many have room beside each other
 LEGEND = (
     "UA = UAR = recall averaged over the classes; WA = accuracy; [low, high] = 95 % interval, "
     "bootstrap over speakers; over folds = mean (standard deviation)"
@@ -57,23 +58,30 @@ def runs(folders: Mapping[str, Path], expected: Mapping[str, Mapping[str, float]
     from affekt.evaluation.predictions import read
     from affekt.evaluation.table import row
 
+    found = {name: row(name, read(run), run, folder=run) for name, run in folders.items()}
     told = any(expected.values())
     columns = ["UA", "WA", "macro-F1", "UA over\nfolds", "n", "folds\nx seeds"]
     table = _table("run", *columns, *(["expected"] if told else []))
-    for name, folder in folders.items():
-        found = row(name, read(folder), folder, folder=folder)
-        scores = found["scores"]
+    for name, row_of in found.items():
+        scores = row_of["scores"]
         table.add_row(
             escape(name),
             *(_interval(scores[m]) for m in ("UA", "WA")),
             f"{scores['macro-F1']['value']:.3f}",
             f"{scores['UA']['fold_mean']:.3f} ({scores['UA']['fold_deviation']:.3f})",
-            str(found["n"]),
-            f"{found['folds']} x {found['seeds']}",
+            str(row_of["n"]),
+            f"{row_of['folds']} x {row_of['seeds']}",
             *([_expected(expected.get(name, {}))] if told else []),
         )
     console.print(table)
     console.print(LEGEND, style="dim", markup=False)
+    names = list(dict.fromkeys(fold for row_of in found.values() for fold in row_of["by_fold"]))
+    if len(names) <= FEW_FOLDS:
+        table = _table("UA by fold", *names)
+        for name, row_of in found.items():
+            cells = (row_of["by_fold"].get(fold) for fold in names)
+            table.add_row(escape(name), *("" if ua is None else f"{ua:.3f}" for ua in cells))
+        console.print(table)
 
 
 def _interval(value: Mapping[str, Any]) -> str:
@@ -89,14 +97,19 @@ def tests(pairs: Sequence["Comparison"]) -> None:
     if not pairs:
         say("No two runs judged the same utterances, so that none can be tested in pairs.")
         return
-    table = _table("A", "B", "UA of A - UA of B", "p", "p (Holm)", "smallest p", "clusters")
+    table = _table("A", "B", "UA of A - UA of B", "p", "p (Holm)")
     for c in pairs:
         span = f"{c.difference:+.3f} \\[{c.low:+.3f}, {c.high:+.3f}]"
-        ps = (f"{p:.4f}" for p in (c.p, c.adjusted, c.smallest))
-        table.add_row(escape(c.a), escape(c.b), span, *ps, f"{c.clusters} {c.unit}s")
+        table.add_row(escape(c.a), escape(c.b), span, f"{c.p:.4f}", f"{c.adjusted:.4f}")
     console.print(table)
-    note = "Paired permutation test that swaps whole clusters, two-sided; Holm: over all pairs."
-    console.print(note, style="dim", markup=False)
+    units = " or ".join(dict.fromkeys(f"{c.clusters} {c.unit}s" for c in pairs))
+    least = min(c.smallest for c in pairs)
+    console.print(
+        f"Paired permutation test over {units}, two-sided; no p can be under {least:.2g} with so "
+        "few. Holm: corrected for the number of pairs.",
+        style="dim",
+        markup=False,
+    )
 
 
 def corpora(cards: list["Card"]) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from affekt import corpora
+from affekt import audio, corpora
 from affekt.corpora.check import clipped
+from affekt.errors import AudioError
 
 
 def kinds(report, kind):
@@ -53,12 +54,30 @@ def test_every_format_is_read_to_its_end(ending, folder):
     assert report.hours == pytest.approx((6 * 0.5 + 2) / 3600, rel=0.02)
 
 
-def test_a_truncated_flac_is_unreadable(folder):
-    samples, rate = noise(2)
-    soundfile.write(folder / "sad/bad.flac", samples, rate)
-    whole = (folder / "sad/bad.flac").read_bytes()
-    (folder / "sad/bad.flac").write_bytes(whole[: len(whole) // 2])
-    assert only(corpora.check("folders", folder)).kind == "unreadable"
+@pytest.mark.parametrize("share", [0.98, 0.5])
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+def test_check_finds_a_truncated_file_as_a_run_does(ending, share, folder):
+    path = folder / f"sad/bad.{ending}"
+    soundfile.write(path, *noise(2, seed=9))
+    path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
+    found = only(corpora.check("folders", folder))
+    assert found.kind == "unreadable"
+    with pytest.raises(AudioError) as e:
+        audio.read(path)
+    assert str(e.value) == f"{found.file}: {found.what}; {found.advice}"
+
+
+def test_a_flac_of_unknown_length_is_whole_and_counts(folder):
+    path = folder / "sad/good0.flac"
+    soundfile.write(path, *noise(2, seed=9))
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # the 36 bits of the number of samples
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    (folder / "sad/good0.wav").unlink()
+    report = corpora.check("folders", folder)
+    assert report.ok, str(report)
+    assert report.hours == pytest.approx((5 * 0.5 + 2) / 3600)
 
 
 def test_a_signal_that_is_not_finite_is_unreadable(folder):
@@ -147,7 +166,8 @@ def test_only_the_stretch_of_an_utterance_is_heard(trees, tmp_path):
     )
     report = corpora.check("manifest", tmp_path)
     assert [f.kind for f in report.findings] == ["silent", "unreadable"]
-    assert "truncated" in report.findings[1].what
+    assert "does not lie within the file's 2.00 s" in report.findings[1].what
+    assert report.findings[1].advice == "check start and end"
 
 
 def test_what_is_missing_of_a_published_corpus_is_named(trees, tmp_path):

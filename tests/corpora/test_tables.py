@@ -1,6 +1,7 @@
 """The readers of anybody's own data: tables, data sets, folders."""
 
 import json
+import tomllib
 
 import pandas as pd
 import pytest
@@ -8,7 +9,8 @@ import soundfile
 
 from affekt import corpora
 from affekt.corpora import rows
-from affekt.errors import CorpusError
+from affekt.errors import CorpusError, RecipeError
+from affekt.parts import Section, build
 
 # audformat 1.4 calls pandas 3.1 in a way that pandas will drop.
 AUDFORMATS_OWN = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
@@ -116,6 +118,19 @@ def test_a_folder_with_two_tables_is_an_error_that_lists_them(trees, tmp_path):
         corpora.read("manifest", tmp_path)
 
 
+def test_what_is_listed_need_not_be_there_but_needs_its_own_name(trees, tmp_path):
+    trees.manifest(tmp_path)
+    whole = corpora.read("manifest", tmp_path)
+    whole.utterances[0].audio.unlink()
+    with pytest.raises(CorpusError, match="1 of the 16 recordings"):
+        corpora.read("manifest", tmp_path)
+    assert corpora.listed("manifest", tmp_path) == whole
+    with (tmp_path / "mine.csv").open("a") as table:
+        table.write("wav/anna_sad_0.wav,sad,anna,female\n")
+    with pytest.raises(CorpusError, match="two utterances called wav/anna_sad_0"):
+        corpora.listed("manifest", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [("1.5", 1.5), ("0 days 00:00:01.500000", 1.5), ("1 days 02:03:04", 93784.0), (None, None)],
@@ -168,10 +183,24 @@ def test_emobox_recordings_may_lie_elsewhere(trees, tmp_path):
     trees.emobox(tmp_path / "meta")
     (tmp_path / "meta/downloads").rename(tmp_path / "downloads")
     folder = tmp_path / "meta/data/casia"
-    assert corpora.read("emobox", folder, audio=tmp_path).utterances[0].audio.is_file()
+    assert corpora.read("emobox", folder, audio=str(tmp_path)).utterances[0].audio.is_file()
     (tmp_path / "downloads").rename(tmp_path / "gone")
     with pytest.raises(CorpusError, match="36 of the 36 recordings"):
-        corpora.read("emobox", folder, audio=tmp_path)
+        corpora.read("emobox", folder, audio=str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "option"), [("emobox", "audio"), ("huggingface", "cache")])
+def test_a_recipe_can_name_a_folder_from_home(name, option, trees, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = getattr(trees, name)(tmp_path / "set")
+    (tmp_path / "there").mkdir()
+    for downloads in (tmp_path / "set").glob("downloads"):  # EmoBox keeps its recordings there
+        downloads.rename(tmp_path / "there/downloads")
+    section = Section.model_validate(tomllib.loads(f'name = "{name}"\n{option} = "~/there"'))
+    corpus = build(corpora.READERS, section, "corpus", folder)
+    assert all(tmp_path / "there" in u.audio.parents and u.audio.is_file() for u in corpus)
+    with pytest.raises(RecipeError, match=f"key '{option}': input should be a valid string"):
+        build(corpora.READERS, section.model_copy(update={option: 3}), "corpus", folder)
 
 
 def test_emobox_lines_need_their_keys(tmp_path):
@@ -182,7 +211,7 @@ def test_emobox_lines_need_their_keys(tmp_path):
 
 def test_a_hugging_face_data_set_names_its_labels_and_holds_its_audio(trees, tmp_path):
     folder = trees.huggingface(tmp_path / "set")
-    corpus = corpora.read("huggingface", folder, cache=tmp_path / "cache")
+    corpus = corpora.read("huggingface", folder, cache=str(tmp_path / "cache"))
     assert corpus.counts() == {"angry": 8, "happy": 8, "neutral": 8, "sad": 8}
     assert {(u.speaker, u.gender) for u in corpus} == PEOPLE
     assert {(u.text, u.language) for u in corpus} == {("Hello.", "en")}
@@ -191,13 +220,13 @@ def test_a_hugging_face_data_set_names_its_labels_and_holds_its_audio(trees, tmp
     files = sorted((tmp_path / "cache").iterdir())
     assert len(files) == 32
     before = [f.stat().st_mtime_ns for f in files]
-    assert corpora.read("huggingface", folder, cache=tmp_path / "cache") == corpus
+    assert corpora.read("huggingface", folder, cache=str(tmp_path / "cache")) == corpus
     assert [f.stat().st_mtime_ns for f in files] == before  # written once
 
 
 def test_a_data_set_of_one_split_has_no_parts(trees, tmp_path):
     folder = trees.huggingface(tmp_path / "set", splits=("train",))
-    corpus = corpora.read("huggingface", folder, cache=tmp_path / "cache")
+    corpus = corpora.read("huggingface", folder, cache=str(tmp_path / "cache"))
     assert {u.part for u in corpus} == {None}
 
 
