@@ -1,6 +1,6 @@
 """How long `affekt --help` takes beside `import torch` alone: the command line loads nothing heavy.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 import subprocess
