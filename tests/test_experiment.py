@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -365,3 +366,21 @@ def test_a_short_run_on_real_speech_is_better_than_chance(emodb_folder, tmp_path
 
 def test_every_mistake_is_an_affekt_error():
     assert all(issubclass(e, AffektError) for e in (AudioError, CorpusError, RecipeError, RunError))
+
+
+def test_a_listed_recording_that_is_not_there_is_left_out_like_a_broken_one(tmp_path):
+    rows = ["file,emotion,speaker"]
+    for speaker, emotion in itertools.product("123", ("angry", "sad")):
+        name = f"{speaker}{emotion}.wav"
+        sound = np.random.default_rng(len(rows)).uniform(-1, 1, 8000)
+        soundfile.write(tmp_path / name, sound, 16_000)
+        rows.append(f"{name},{emotion},{speaker}")
+    (tmp_path / "mine.csv").write_text("\n".join([*rows, "gone.wav,sad,1"]))
+    mine = {"corpus": {"name": "manifest"}, "protocol": {"name": "leave-one-speaker-out"}}
+    data = {"manifest": tmp_path / "mine.csv"}
+    for changes in ({}, FOREST):
+        out = tmp_path / f"run{len(changes)}"
+        with pytest.raises(AudioError, match=r"1 of 7 recordings [^$]*gone.wav: no such file"):
+            experiment.run(recipe(**changes, **mine), data=data, out=out)
+        experiment.run(recipe(**changes, **mine, on_error="skip"), data=data, out=out)
+        assert len(predictions.read(out)) == 6

@@ -47,6 +47,7 @@ def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
     rows = {by: metrics.breakdown(judged, by) for by in BREAKDOWNS}
     return {
         "run": run.resolve().name,
+        "title": recipe.get("title") or run.resolve().name,
         "headline": headline(judged, commit=environment.get("commit")),
         "scores": scores(judged),
         **size(judged),
