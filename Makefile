@@ -10,7 +10,7 @@ READY := .venv/.ready
 .PHONY: demo test check format bench clean
 
 demo: $(READY)
-	$(BIN)/affekt run demo/poolings/attentive-correlation --out runs/demo --overwrite
+	$(BIN)/affekt run demo/poolings/attentive-correlation --overwrite
 
 test: $(READY)
 	$(BIN)/python -m pytest
