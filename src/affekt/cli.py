@@ -254,8 +254,8 @@ def _data(given: list[str] | None, recipe: Any = None) -> dict[str, Path]:
 
 def main() -> None:
     """Run the command line; a user's mistake is one message on standard error."""
-    # Threads that wait for each other sleep instead of spinning. Spinning gains little on idle cores,
-    # and where another process runs it makes a training step over ten times slower.
+    # Threads that wait for each other sleep instead of spinning: on idle cores spinning gains
+    # little, beside another process it makes a training step over ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
     logging.getLogger("affekt").handlers = [handler]
