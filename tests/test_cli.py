@@ -216,6 +216,7 @@ def wav(path: Path, seconds=0.5, rate=16_000, channels=1) -> Path:
         (["check", "emodb", "gone"], "gone"),
         (["audit", "gone.toml"], "no recipe 'gone.toml'"),
         (["run", "toy.toml", "--data", "emodb", "-s", "corpus.name=emodv"], "mean 'emodb'"),
+        (["run", "toy.toml", "--data", "emodb", "--data", "other"], "give each corpus one folder"),
         (["run", "columns.toml", "--data", "mine.csv"], "emotoin"),
     ],
 )

@@ -368,6 +368,13 @@ def test_every_mistake_is_an_affekt_error():
     assert all(issubclass(e, AffektError) for e in (AudioError, CorpusError, RecipeError, RunError))
 
 
+def test_one_class_alone_is_refused(trees, tmp_path):
+    folder = trees.emodb(tmp_path / "emodb")
+    only = recipe(corpus={"name": "emodb", "labels": {"happy": "happy"}})
+    with pytest.raises(ProtocolError, match="all 4 training utterances are happy"):
+        experiment.run(only, data={"emodb": folder}, out=tmp_path / "run")
+
+
 def test_a_listed_recording_that_is_not_there_is_left_out_like_a_broken_one(tmp_path):
     rows = ["file,emotion,speaker"]
     for speaker, emotion in itertools.product("123", ("angry", "sad")):

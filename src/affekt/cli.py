@@ -245,7 +245,13 @@ def _data(given: list[str] | None, recipe: Any = None) -> dict[str, Path]:
     folders = {}
     for text in given or ():
         name, equals, folder = text.partition("=")
-        folders[name if equals else ""] = Path(folder if equals else name).expanduser()
+        name, folder = (name, folder) if equals else ("", name)
+        if name in folders:
+            raise CorpusError(
+                f"--data {text}: {name or 'a folder'} was given already, as {folders[name]}; "
+                "give each corpus one folder, several as --data NAME=DIR"
+            )
+        folders[name] = Path(folder).expanduser()
     if recipe is None:
         return folders
     names = {section.name for section in recipe.corpus} | {""}

@@ -57,6 +57,7 @@ def run(
     steps = [build(audio.STEPS, s, "audio step") for s in recipe.audio]
     features, reasons = _features(recipe, folds, steps, progress)
     folds, skipped = _without(recipe, folds, reasons)
+    _refuse_one_class(folds)
     run_folder.bind(out, folds, described, skipped, _notes(recipe, folds))
     if _train(recipe, folds, features, steps=steps, out=out, progress=progress):
         _add_environment(out / "environment.json", began, time.monotonic() - started)
@@ -218,6 +219,17 @@ def _without(
         for key, reason in reasons.items()
     ]
     return kept, skipped
+
+
+def _refuse_one_class(folds: Sequence[Fold]) -> None:
+    for fold in folds:
+        classes = sorted({u.emotion for u in fold.train})
+        if len(classes) < 2:
+            raise ProtocolError(
+                f"fold {fold.name}: all {len(fold.train)} training utterances are "
+                f"{classes[0]}, but there is nothing to learn from one class; check the labels, "
+                "or choose a protocol with larger folds"
+            )
 
 
 def _notes(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
