@@ -189,7 +189,10 @@ def test_audit_of_a_recipe_finds_no_leak(affekt, toy):
     recipe, data = toy
     code, out, _ = affekt("audit", recipe, "--data", data)
     assert code == 0
+    assert "4 fold(s)" in out
     assert "no leak found" in out
+    fewer = ("-s", "protocol={name = 'speaker-k-fold', folds = 2, dev = 'none'}")
+    assert "2 fold(s)" in affekt("audit", recipe, "--data", data, *fewer)[1]
 
 
 def manifest(folder: Path, head: str, *rows: str) -> Path:

@@ -46,7 +46,7 @@ def read(path: Path, *, start: float = 0.0, end: float | None = None) -> Signal:
     if length < SHORTEST:
         raise AudioError(
             f"{path}: {length:.2f} s long; affekt needs at least {SHORTEST} s. "
-            'Leave it out of the corpus, or set on_error = "skip"'
+            "leave it out of the corpus"
         )
     if samples.shape[1] > 2:
         _tell_once(path, samples.shape[1])
@@ -100,7 +100,7 @@ def decode(path: Path, start: float = 0.0, end: float | None = None) -> tuple[np
         advice = "affekt reads .wav .flac .ogg .mp3, so convert it or copy it again"
         raise _unusable(path, what, advice) from e
     if not np.isfinite(samples).all():
-        advice = 'export it again as 16-bit PCM, or set on_error = "skip"'
+        advice = "export it again as 16-bit PCM"
         raise _unusable(path, "holds NaN or infinite samples", advice)
     return samples, rate
 

@@ -168,7 +168,10 @@ def audit(
     corpus: Annotated[
         str | None, typer.Option(help="For split files: the corpus that they divide.")
     ] = None,
-    settings: Options = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--set", help="A key of the recipe; for split files of the reader."),
+    ] = None,
     audio: Annotated[bool, typer.Option(help="Also compare what is heard.")] = True,
 ) -> None:
     """Report what train, dev and test share: speakers, sessions, sentences, audio."""
@@ -191,7 +194,7 @@ def _divisions(
 
     file = Path(path)
     if file.suffix == ".toml" or not file.exists():
-        loaded = Recipe.load(path)
+        loaded = Recipe.load(path, settings or ())
         return experiment.divide(loaded, experiment.read(loaded, _data(data))[0])
     if name is None:
         if data or settings:
@@ -228,8 +231,12 @@ def _run(
         from affekt import run_folder
 
         run_folder.clear(folder)
-    with screen.progress(what) as progress:
-        experiment.run(recipe, data=data, out=folder, progress=progress)
+    try:
+        with screen.progress(what) as progress:
+            experiment.run(recipe, data=data, out=folder, progress=progress)
+    except KeyboardInterrupt:
+        screen.tell(f"stopped; the same command goes on with what is in {folder}")
+        raise
     return len(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["skipped"])
 
 

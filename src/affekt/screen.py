@@ -30,15 +30,28 @@ def say(text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
+def tell(text: str) -> None:
+    """A line on standard error, beside the results."""
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def progress(what: str = "") -> "Iterator[Progress]":
-    """A bar on the terminal, nothing elsewhere."""
+    """A bar on the terminal; elsewhere a line on standard error whenever something new begins."""
+    if not console.is_terminal:
+        begun: list[str] = []
+
+        def line(now: str, done: int, of: int) -> None:
+            if begun[-1:] != [now]:
+                begun.append(now)
+                tell(f"{what}{now} ({done}/{of})")
+
+        yield line
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    hidden = not console.is_terminal
-    shown = (*columns, TimeElapsedColumn())
-    with Progress(*shown, console=console, transient=True, disable=hidden) as bar:
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task(f"{what}reading")
         yield lambda now, done, of: bar.update(
             task, description=what + now, completed=done, total=of

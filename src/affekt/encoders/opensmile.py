@@ -149,12 +149,12 @@ def _row(
         problem = "too short" if signal.any() else "silent"
         raise AudioError(
             f"{utterance.audio}: {problem} after the audio steps ({seconds:.2f} s left); "
-            'leave it out of the corpus, or set on_error = "skip"'
+            "leave it out of the corpus"
         )
     values = smile(signal.clip(-1.0, LOUDEST), audio.RATE)[0, :, 0]
     if not np.isfinite(values).all():
         raise AudioError(
             f"{utterance.audio}: openSMILE gives {np.isnan(values).sum()} NaN values; "
-            'leave it out of the corpus, or set on_error = "skip"'
+            "leave it out of the corpus"
         )
     return values.astype(np.float32)

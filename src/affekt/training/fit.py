@@ -169,7 +169,10 @@ def _run_stage(
             gradient_clip_val=stage.clip or None,
             deterministic="warn",
         )
-        trainer.fit(module, batches, to_choose_on)
+        try:
+            trainer.fit(module, batches, to_choose_on)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
         if choose_best:
             saved = torch.load(best.best_model_path, weights_only=True)
             module.load_state_dict(saved["state_dict"])
