@@ -44,7 +44,10 @@ def read(path: Path) -> list[Prediction]:
     predictions = [p for file in files for p in _read_file(file)]
     tests = _test_keys(path / "folds.json")
     if tests:
-        _refuse_incomplete(path, predictions, tests, _seeds(path / "recipe.toml"))
+        seeds = read_recipe(path / "recipe.toml").get("seeds", [])
+        if not isinstance(seeds, list):
+            raise RunError(f"{path / 'recipe.toml'} is not a recipe: seeds is {seeds}; run again")
+        _refuse_incomplete(path, predictions, tests, set(seeds))
         order: dict[str, Any] = {name: n for n, name in enumerate(tests)}
     else:
         order = {name: natural(name) for name in {p.fold for p in predictions}}
@@ -99,13 +102,11 @@ def _test_keys(path: Path) -> dict[str, set[str]]:
         raise RunError(f"{path} is not a list of folds with 'name' and 'test': {e!r}") from e
 
 
-def _seeds(path: Path) -> set[int]:
-    """What the recipe asks for; nothing where it is absent."""
-    if not path.is_file():
-        return set()
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe of a run; nothing where there is none."""
     try:
-        return set(tomllib.loads(path.read_text(encoding="utf-8")).get("seeds", []))
-    except (tomllib.TOMLDecodeError, TypeError) as e:
+        return tomllib.loads(path.read_text(encoding="utf-8") if path.is_file() else "")
+    except tomllib.TOMLDecodeError as e:
         raise RunError(f"{path} is not TOML: {e}; run again") from e
 
 

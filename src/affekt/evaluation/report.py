@@ -5,7 +5,6 @@ A run folder holds `recipe.toml`, `environment.json`, `corpus.json`, `folds.json
 """
 
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +42,7 @@ def report(run: Path) -> Path:
 def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
     """Everything that `report.json` holds, as plain data."""
     environment = read_json(run / "environment.json")
-    recipe = read_recipe(run / "recipe.toml")
+    recipe = predictions.read_recipe(run / "recipe.toml")
     rows = {by: metrics.breakdown(judged, by) for by in BREAKDOWNS}
     return {
         "run": run.resolve().name,
@@ -135,11 +134,3 @@ def read_json(path: Path) -> Any:
         return json.loads(_text(path) or "{}")
     except ValueError as e:
         raise RunError(f"{path} is not JSON: {e}; run again") from e
-
-
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The recipe of a run; nothing where there is none."""
-    try:
-        return tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError as e:
-        raise RunError(f"{path} is not TOML: {e}; run again") from e

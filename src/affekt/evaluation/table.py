@@ -8,7 +8,7 @@ from typing import Any
 
 from affekt import disk
 from affekt.evaluation import compare, intervals, metrics, pages, plots, predictions, svg
-from affekt.evaluation.report import read_json, read_recipe, scores, size
+from affekt.evaluation.report import read_json, scores, size
 from affekt.types import Prediction
 
 
@@ -44,7 +44,7 @@ def row(name: str, judged: Sequence[Prediction], run: Path, *, folder: Path) -> 
         **size(judged),
         "scores": scores(judged),
         "by_fold": {f["name"]: f["UA"] for f in metrics.breakdown(judged, "fold")},
-        "expected": read_recipe(run / "recipe.toml").get("expected", {}),
+        "expected": predictions.read_recipe(run / "recipe.toml").get("expected", {}),
     } | {key: environment.get(key) for key in ("seconds", "commit", "processor", "threads")}
 
 
