@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -9,18 +11,36 @@ import pytest
 
 # Models of a few weights: threads would only wait for each other. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+def _module(name: str) -> ModuleType:
+    """A file of generators beside this one; tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
 def trees() -> ModuleType:
     """The generators of tests/trees.py."""
-    spec = importlib.util.spec_from_file_location("trees", Path(__file__).with_name("trees.py"))
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _module("trees")
+
+
+@pytest.fixture(scope="session")
+def checkpoints() -> ModuleType:
+    """The generators of tests/checkpoints.py."""
+    return _module("checkpoints")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(checkpoints, tmp_path_factory) -> Callable[[str], Path]:
+    """The folder of a family's tiny checkpoint, made once; not to be changed."""
+    return cache(lambda name: checkpoints.save(tmp_path_factory.mktemp(name), name))
 
 
 @pytest.fixture(scope="session")

@@ -144,6 +144,98 @@ def test_reproduce_runs_every_row_of_a_table(affekt, toy):
     assert page.index("few") < page.index("many")
 
 
+NETWORK = """
+title    = "toy network"
+corpus   = { name = "emodb", labels = "4-class" }
+protocol = { name = "leave-one-speaker-out" }
+encoder  = { name = "log-mel" }
+pooling  = { name = "mean", dim = 4 }
+expected = { WA = [0.5, 0.1] }
+source   = "A. Author"
+[[stage]]
+epochs = 1
+"""
+
+
+@pytest.fixture
+def network(toy) -> Path:
+    (toy[1].parent / "network.toml").write_text(NETWORK)
+    return toy[1]
+
+
+def test_published_scores_stand_beside_ours(affekt, network):
+    code, out, _ = affekt("run", "network.toml", "--data", network)
+    assert code == 0
+    assert "0.500 (0.100)" in out
+    assert "Expected: A. Author." in out
+
+
+def test_only_the_folds_that_a_recipe_names_are_run(affekt, network):
+    words = ("run", "network.toml", "--data", network)
+    code, out, _ = affekt(*words, "-s", 'folds=["08"]')
+    assert (code, "1 x 1" in out) == (0, True)
+    assert [p.name for p in Path("runs/network/seed-0").iterdir()] == ["fold-08"]
+    code, _, err = affekt(*words, "-s", 'folds=["8"]', "--out", "other")
+    assert code == 1
+    assert "folds: leave-one-speaker-out has no fold '8'; it has 03, 08" in err
+
+
+def test_run_and_reproduce_take_another_encoder(affekt, network, checkpoint):
+    code, out, _ = affekt("run", "network.toml", "--data", network, "--encoder", "mfcc")
+    assert code == 0
+    assert "Expected" not in out
+    assert 'name = "mfcc"' in Path("runs/network/recipe.toml").read_text()
+    for n, name in enumerate(("a-mean", "b-mean")):
+        encoder = f'encoder = {{ name = "log-mel", bands = {20 + n} }}\n'
+        Path("table").mkdir(exist_ok=True)
+        Path(f"table/{name}.toml").write_text(f'base = "../network"\ntitle = "x"\n{encoder}')
+    tiny = checkpoint("wavlm")
+    code, _, err = affekt("reproduce", "table", "--data", network, "--encoder", tiny)
+    assert (code, err.count("report (0/1)")) == (0, 1)
+    assert f'model = "{tiny}"' in Path("runs/table/mean/recipe.toml").read_text()
+
+
+def test_reproduce_runs_a_grid_and_run_refuses_it(affekt, network):
+    vary = 'base = "network"\ntitle = "Grid"\n[vary]\n"pooling.dim" = [2, 4]\n'
+    Path("grid.toml").write_text(vary)
+    code, out, _ = affekt("reproduce", "grid.toml", "--data", network)
+    assert code == 0
+    assert Path("runs/grid/dim=2/report.html").exists()
+    assert "UA and WA" in Path("runs/grid/table.html").read_text()
+    code, _, err = affekt("run", "grid.toml")
+    assert (code, "run: affekt reproduce grid.toml" in err) == (1, True)
+
+
+def test_rows_that_lack_something_are_told_first_and_the_others_run(affekt, network):
+    Path("table").mkdir()
+    Path("table/here.toml").write_text('base = "../network"\nrow = 1\n')
+    for name in ("gone", "gone-too"):
+        model = f'encoder = {{ name = "speech", model = "nobody/nothing" }}\ntitle = "{name}"\n'
+        Path(f"table/{name}.toml").write_text(f'base = "../network"\nrow = 2\n{model}')
+    code, out, err = affekt("reproduce", "table", "--data", network)
+    assert code == 3
+    assert err.index("no checkpoint 'nobody/nothing'") < err.index("1/1 here: ")
+    assert err.count("no checkpoint 'nobody/nothing'") == 1
+    assert "for gone, gone-too" in err
+    assert "2 of 3 rows did not run" in out
+    assert "did not run" in Path("runs/table/table.html").read_text()
+    code, _, err = affekt("reproduce", "table", "--data", "gone")
+    assert code == 1
+    assert "no row of the table could run" in err
+    assert "for all 3 rows" in err
+
+
+def test_a_row_that_breaks_leaves_the_others_results(affekt, network):
+    Path("table").mkdir()
+    Path("table/good.toml").write_text('base = "../network"\n')
+    Path("table/bad.toml").write_text('base = "../network"\nfolds = ["99"]\n')
+    code, out, err = affekt("reproduce", "table", "--data", network)
+    assert code == 3
+    assert "1/2 bad: folds: leave-one-speaker-out has no fold '99'" in err
+    assert "1 of 2 rows did not run" in out
+    assert Path("runs/table/good/report.html").exists()
+
+
 def test_a_skipped_file_ends_with_code_3(affekt, toy):
     recipe, data = toy
     broken = sorted(data.glob("wav/*W?.wav"))[0]

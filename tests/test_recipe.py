@@ -1,8 +1,7 @@
 import pytest
 
-from affekt import experiment
 from affekt.errors import RecipeError
-from affekt.recipe import Recipe, bundled, table
+from affekt.recipe import Recipe
 
 TEXT = """
 corpus   = { name = "emodb", labels = "4-class" }
@@ -19,13 +18,6 @@ def file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(TEXT)
     return path
-
-
-@pytest.mark.parametrize("name", bundled())
-def test_every_bundled_recipe_loads_and_its_parts_take_their_options(name):
-    recipe = Recipe.load(name)
-    experiment.check(recipe)
-    assert recipe.title
 
 
 def test_a_written_recipe_is_the_same_recipe(file, tmp_path):
@@ -93,17 +85,65 @@ def test_a_recipe_that_is_not_whole_is_refused(tmp_path, text, told):
     assert "stage" in str(e.value) or "bad.toml" in str(e.value)
 
 
-def test_an_unknown_recipe_or_table_names_the_nearest():
+def test_an_unknown_recipe_names_the_nearest():
     with pytest.raises(RecipeError, match="Did you mean 'demo/poolings/mean'"):
         Recipe.load("demo/poolings/maen")
-    with pytest.raises(RecipeError, match="no table 'demo/pooling'.*Did you mean 'demo/poolings'"):
-        table("demo/pooling")
 
 
-def test_the_rows_of_a_table_are_the_recipes_of_its_folder():
-    assert list(table("demo/poolings")) == [
-        "mean",
-        "mean-std",
-        "correlation",
-        "attentive-correlation",
-    ]
+def test_a_recipe_is_its_base_but_for_the_keys_that_it_gives(file, tmp_path):
+    below = tmp_path / "sub" / "below.toml"
+    below.parent.mkdir()
+    below.write_text('base = "../mine"\npooling = { name = "correlation" }\n')
+    base, recipe = Recipe.load(file), Recipe.load(below)
+    assert recipe.pooling is not None
+    assert recipe.pooling.options == {}  # the whole key is replaced: no dim = 8
+    assert recipe == base.model_copy(update={"pooling": recipe.pooling})
+    assert "base" not in recipe.toml()
+
+
+def test_bases_chain_and_may_be_bundled(tmp_path):
+    (tmp_path / "a.toml").write_text('base = "demo/poolings/mean"\nseeds = [7]\n')
+    (tmp_path / "b.toml").write_text('base = "a.toml"\nfolds = ["2"]\n')
+    recipe = Recipe.load(tmp_path / "b.toml", ["stage.0.epochs=3"])
+    bundled = Recipe.load("demo/poolings/mean")
+    assert (recipe.seeds, recipe.folds, recipe.stage[0].epochs) == ([7], ["2"], 3)
+    assert (recipe.corpus, recipe.encoder) == (bundled.corpus, bundled.encoder)
+
+
+def test_what_a_base_says_of_itself_is_not_handed_on(file, tmp_path):
+    file.write_text('title = "x"\nrow = 3\nsource = "y"\nexpected = { UA = 0.5 }\n' + TEXT)
+    (tmp_path / "below.toml").write_text('base = "mine"\n')
+    recipe = Recipe.load(tmp_path / "below.toml")
+    assert (recipe.title, recipe.row, recipe.source, recipe.expected) == ("", 0, "", {})
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ('"mine"', "cannot be its own base"),
+        ('"other"', "cannot be its own base: .*other.toml"),
+        ('"demo/poolings/maen"', "no base 'demo/poolings/maen': .*mean 'demo/poolings/mean'"),
+        ("3", "'base' is the name of a recipe or a path, but got 3"),
+        ('"typo"', r"typo.toml \[recipe\]: key 'seed' is not known"),
+    ],
+)
+def test_a_base_that_is_missing_goes_in_circles_or_is_not_valid_is_refused(tmp_path, base, told):
+    (tmp_path / "mine.toml").write_text(f"base = {base}\n")
+    (tmp_path / "other.toml").write_text('base = "mine"\n')
+    (tmp_path / "typo.toml").write_text("seed = [1]\n")
+    with pytest.raises(RecipeError, match=told):
+        Recipe.load(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("expected={UA = 75.6}", "key 'expected.UA.*': .*less than or equal to 1.*75.6"),
+        ("expected={UA = [0.7, 0.1, 0.1]}", "at most 2 items"),
+        ("expected={UAR = 0.7}", "key 'expected.UAR.*': .*'UA'"),
+    ],
+)
+def test_expected_scores_are_known_ones_between_0_and_1(file, change, told):
+    assert Recipe.load(file, ["expected={WA = [0.756, 0.023]}"]).expected == {"WA": [0.756, 0.023]}
+    with pytest.raises(RecipeError, match=told):
+        Recipe.load(file, [change])

@@ -183,6 +183,15 @@ def fingerprint(utterance: Utterance) -> str:
     return f"{whole}-{utterance.start}-{utterance.end}-{VERSION}"
 
 
+def key_of(utterance: Utterance, steps: Sequence[Step]) -> str:
+    """A key of what the steps leave of an utterance; of a file that cannot be opened, its name."""
+    chain = [(type(step).__name__, vars(step)) for step in steps]
+    try:
+        return f"{fingerprint(utterance)}:{RATE}:{chain}"
+    except OSError:  # reading it tells the rest
+        return utterance.key
+
+
 @cache  # a long recording has many utterances
 def _file_digest(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:

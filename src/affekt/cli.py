@@ -36,6 +36,12 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", help="Change a key of the recipe: -s stage.0.epochs=5."),
 ]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        help="Another encoder: log-mel, mfcc, or a speech checkpoint, DIR or ID@REVISION."
+    ),
+]
 Options = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", help="An option of the corpus's reader: -s channel=song."),
@@ -48,6 +54,7 @@ def run(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or a bundled recipe's name.")],
     data: Data = None,
     changes: Changes = None,
+    encoder: Encoder = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME without.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -55,9 +62,13 @@ def run(
     from affekt.recipe import Recipe
 
     loaded = Recipe.load(recipe, changes or ())
+    if encoder:
+        from affekt.exchange import exchange
+
+        loaded = exchange(loaded, encoder)
     folder = out or Path("runs") / _name(recipe)
     skipped = _run(loaded, _data(data), folder, overwrite=overwrite)
-    screen.runs({folder.name: folder}, {folder.name: loaded.expected})
+    _show(folder)
     screen.say(f"Report: {folder / 'report.html'}")
     if skipped:
         raise typer.Exit(SOME_FAILED)
@@ -65,36 +76,45 @@ def run(
 
 @app.command()
 def reproduce(
-    table: Annotated[str, typer.Argument(help="A folder of recipes, such as demo/poolings.")],
+    table: Annotated[str, typer.Argument(help="A folder of recipes, or a file that varies keys.")],
     data: Data = None,
     changes: Changes = None,
+    encoder: Encoder = None,
     out: Annotated[Path | None, typer.Option(help="For all rows; runs/TABLE without.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Run every row of a table and print them side by side, with intervals and paired tests."""
-    from affekt.evaluation.predictions import read
-    from affekt.evaluation.table import table as write_table
-    from affekt.evaluation.table import tests
-    from affekt.recipe import table as rows_of
+    from affekt import reproduction, tables
+    from affekt.evaluation.table import results, write
 
-    folder = out or Path("runs") / table
-    recipes = rows_of(table, changes or ())
-    known = {section.name for recipe in recipes.values() for section in recipe.corpus}
-    if strange := [name for name in _data(data) if name and name not in known]:
-        raise CorpusError(
-            f"--data {strange[0]}=...: no row of {table} has such a corpus; they have "
-            f"{', '.join(sorted(known))}"
-        )
-    skipped = 0
-    for n, (name, recipe) in enumerate(recipes.items(), 1):
-        what = f"{n}/{len(recipes)} {name}: "
-        skipped += _run(recipe, _data(data, recipe), folder / name, overwrite=overwrite, what=what)
-    runs = {name: folder / name for name in recipes}
-    page = write_table(runs, folder, f"affekt reproduce {table}")
-    screen.runs(runs, {name: r.expected for name, r in recipes.items()})
-    screen.tests(tests({name: read(folder) for name, folder in runs.items()}))
+    found = tables.table(table, changes or ())
+    if encoder:
+        from affekt.exchange import exchange_all
+
+        found = exchange_all(found, encoder)
+    folder = out or Path("runs") / _name(table)
+    folders = _data(data)
+    reproduction.refuse_strange(folders, found.rows, table)
+    missing = reproduction.lacking(found.rows, folders)
+    if 0 < len(missing) < len(found.rows):
+        screen.tell(f"Not all rows can run:\n{reproduction.listing(missing, len(found.rows))}")
+
+    def run_row(name: str, what: str) -> int:
+        recipe = found.rows[name]
+        own = reproduction.data_of(recipe, folders)
+        return _run(recipe, own, folder / name, overwrite=overwrite, what=what)
+
+    skipped = reproduction.attempt(found.rows, missing, run_row, screen.tell)
+    runs = {name: folder / name for name in found.rows if name not in missing}
+    title = f"affekt reproduce {table}" + (f" --encoder {encoder}" if encoder else "")
+    made = results(runs, folder, title, missing=missing, varied=found.varied)
+    page = write(made, folder)
+    screen.runs(made.rows)
+    screen.tests(made.tests, made.rows)
+    if missing:
+        screen.say(f"{len(missing)} of {len(found.rows)} rows did not run; the table says why.")
     screen.say(f"Report: {page}")
-    if skipped:
+    if skipped or missing:
         raise typer.Exit(SOME_FAILED)
 
 
@@ -106,7 +126,7 @@ def report(
     from affekt.evaluation.report import report as write
 
     page = write(folder)
-    screen.runs({folder.name: folder}, {})
+    _show(folder)
     screen.say(f"Report: {page}")
 
 
@@ -119,13 +139,16 @@ def compare(
         raise RunError(f"compare takes two runs or more, but got {len(runs)}; name another one")
     from affekt.evaluation.compare import compare_all
     from affekt.evaluation.predictions import read
+    from affekt.evaluation.table import row
 
     named = {str(folder): folder for folder in runs}
     if len(named) < len(runs):
         raise RunError(f"compare got the same run twice: {', '.join(map(str, runs))}")
-    pairs = compare_all({name: read(folder) for name, folder in named.items()})
-    screen.runs(named, {})
-    screen.tests(pairs)
+    judged = {name: read(folder) for name, folder in named.items()}
+    pairs = compare_all(judged)
+    rows = [row(name, judged[name], run, folder=Path()) for name, run in named.items()]
+    screen.runs(rows)
+    screen.tests(pairs, rows)
 
 
 @app.command()
@@ -183,6 +206,28 @@ def audit(
         raise typer.Exit(SOME_FAILED)
 
 
+@app.command()
+def cache(
+    remove: Annotated[str | None, typer.Option(help="Remove the frames of this name.")] = None,
+    unused: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="DAYS", help="Remove frames not used for so many days."),
+    ] = None,
+) -> None:
+    """List the frames of encoders that are kept on disk, or remove some of them."""
+    from affekt import cache as caches
+    from affekt.cache import stores
+
+    gone = [stores.remove(remove)] if remove is not None else []
+    gone += stores.remove_unused(unused) if unused is not None else []
+    for store in gone:
+        screen.say(f"Removed {store.name}, {store.entries} entries.")
+    rows = caches.functionals()
+    screen.cache(
+        stores.stores(), rows.stat().st_size if rows.exists() else 0, folder=caches.folder()
+    )
+
+
 def _divisions(
     path: str, data: list[str] | None, name: str | None, settings: list[str] | None
 ) -> Any:
@@ -207,10 +252,10 @@ def _divisions(
 
 def _options(corpus: str, settings: list[str] | None) -> dict[str, Any]:
     """A reader's options from -s key=value, checked like those of a recipe."""
+    from affekt.changes import change
     from affekt.corpora import READERS
     from affekt.errors import choose
     from affekt.parts import Section, options
-    from affekt.recipe import change
 
     choose(READERS, corpus, "corpus", CorpusError)
     values: dict[str, Any] = {"name": corpus}
@@ -240,15 +285,22 @@ def _run(
     return len(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["skipped"])
 
 
+def _show(folder: Path) -> None:
+    """The scores of one run."""
+    from affekt.evaluation.predictions import read
+    from affekt.evaluation.table import row
+
+    screen.runs([row(folder.resolve().name, read(folder), folder, folder=folder)])
+
+
 def _name(recipe: str) -> str:
-    return str(Path(recipe).with_suffix("")) if not Path(recipe).exists() else Path(recipe).stem
+    """The run's folder under runs/: the name of what is bundled, the last word of a path."""
+    name = recipe.removesuffix(".toml")
+    return name if not Path(recipe).exists() else Path(name).resolve().name
 
 
-def _data(given: list[str] | None, recipe: Any = None) -> dict[str, Path]:
-    """{corpus: folder} of --data; one folder without a name stands under ''.
-
-    With a recipe, the corpora that it does not use are left out: the rows of a table differ.
-    """
+def _data(given: list[str] | None) -> dict[str, Path]:
+    """{corpus: folder} of --data; one folder without a name stands under ''."""
     folders = {}
     for text in given or ():
         name, equals, folder = text.partition("=")
@@ -259,10 +311,7 @@ def _data(given: list[str] | None, recipe: Any = None) -> dict[str, Path]:
                 "give each corpus one folder, several as --data NAME=DIR"
             )
         folders[name] = Path(folder).expanduser()
-    if recipe is None:
-        return folders
-    names = {section.name for section in recipe.corpus} | {""}
-    return {name: folder for name, folder in folders.items() if name in names}
+    return folders
 
 
 def main() -> None:

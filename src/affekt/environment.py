@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from affekt.recipe import PACKAGE, REPOSITORY
+from affekt.places import PACKAGE, REPOSITORY
 
 
 def environment() -> dict[str, Any]:

@@ -4,6 +4,7 @@ AffektError            a user's mistake: one message that says what, what was gi
   RecipeError          a recipe, or a part named in one
   CorpusError          a folder or manifest that is not what it should be
   AudioError           a recording that cannot be used
+  EncoderError         a checkpoint that is missing, or not what it should be
   ProtocolError        a division of a corpus that cannot be made, or that leaks
   RunError             a run folder that is missing, incomplete or does not fit the request
   MissingExtraError    an optional package that is not installed
@@ -32,6 +33,10 @@ class CorpusError(AffektError):
 
 class AudioError(AffektError):
     """A recording cannot be used."""
+
+
+class EncoderError(AffektError):
+    """A checkpoint is missing, or is not what it should be."""
 
 
 class ProtocolError(AffektError):

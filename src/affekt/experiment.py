@@ -19,11 +19,12 @@ import numpy as np
 
 from affekt import audio, corpora, disk, labels, protocols, run_folder
 from affekt.environment import environment
-from affekt.errors import AudioError, CorpusError, ProtocolError, RecipeError
+from affekt.errors import AudioError, CorpusError, ProtocolError, RecipeError, nearest
 from affekt.evaluation import log as training_log
 from affekt.evaluation import predictions as files
 from affekt.parts import build, options
-from affekt.recipe import REPOSITORY, CorpusSection, Recipe
+from affekt.places import REPOSITORY
+from affekt.recipe import CorpusSection, Recipe
 from affekt.types import Corpus, Fold, Prediction, Utterance
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,8 @@ def read(recipe: Recipe, data: Mapping[str, Path]) -> tuple[Corpus, list[dict[st
 
 
 def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
-    """The folds of a recipe's protocol, with its few shots."""
-    folds = build(protocols.PROTOCOLS, recipe.protocol, "protocol", corpus)
+    """The folds that a recipe wants of its protocol, with its few shots."""
+    folds = _wanted(recipe, build(protocols.PROTOCOLS, recipe.protocol, "protocol", corpus))
     if recipe.few_shot:
         shots, seed = recipe.few_shot.shots, recipe.few_shot.seed
         folds = [protocols.few_shot(f, corpus, shots=shots, seed=seed) for f in folds]
@@ -100,6 +101,17 @@ def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
             "that a folder can have; rename the speakers, sessions or splits behind them"
         )
     return folds
+
+
+def _wanted(recipe: Recipe, folds: list[Fold]) -> list[Fold]:
+    """The folds that the recipe names, or all if it names none."""
+    names = [fold.name for fold in folds]
+    if strange := [name for name in recipe.folds if name not in names]:
+        raise ProtocolError(
+            f"folds: {recipe.protocol.name} has no fold '{strange[0]}'; it has "
+            f"{', '.join(names)}.{nearest(strange[0], names)}"
+        )
+    return [fold for fold in folds if not recipe.folds or fold.name in recipe.folds]
 
 
 def check(recipe: Recipe) -> None:
@@ -141,10 +153,9 @@ def folders(sections: Sequence[CorpusSection], data: Mapping[str, Path]) -> dict
         only = data.get("") if len(sections) == 1 else None
         folder = data.get(section.name) or only or section.folder or _bundled(section.name)
         if folder is None:
-            where = "DIR" if len(sections) == 1 else f"{section.name}=DIR"
             raise CorpusError(
-                f"no folder for the corpus '{section.name}'; give it with --data {where}"
-                f" (see: affekt corpora {section.name})"
+                f"no folder for the corpus '{section.name}'; give it with --data "
+                f"{section.name}=DIR (where to get it: affekt corpora {section.name})"
             )
         found[section.name] = folder
     return found
@@ -234,7 +245,7 @@ def _refuse_one_class(folds: Sequence[Fold]) -> None:
 
 def _notes(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
     """What a reader of the report must know of how the models were chosen."""
-    chosen = any(stage.select == "best-dev" for stage in recipe.stage)
+    chosen = any(stage.select != "last" for stage in recipe.stage)
     lacking = [fold.name for fold in folds if not fold.dev]
     if chosen and lacking:
         return [

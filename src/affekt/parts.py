@@ -84,7 +84,8 @@ def explain(error: ValidationError) -> str:
         elif e["type"] == "value_error":  # raised by a validator of ours, which says it all
             found.append(e["msg"].removeprefix("Value error, "))
         else:
-            found.append(f"key '{key}': {e['msg'].lower()}, but got {e['input']!r}")
+            said = e["msg"][:1].lower() + e["msg"][1:]
+            found.append(f"key '{key}': {said}, but got {e['input']!r}")
     return "; ".join(dict.fromkeys(found))
 
 

@@ -2,24 +2,31 @@
 
     recipe = Recipe.load("demo/poolings/mean", ["stage.0.epochs=5"])
 
-Unknown keys are errors. `write` saves the whole recipe, defaults filled in.
+A recipe may start from another one, its `base`. Unknown keys are errors. `toml` gives the whole
+recipe, defaults filled in. Several recipes beside each other: affekt.tables.
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from affekt.changes import change
 from affekt.errors import RecipeError, nearest
 from affekt.parts import Section, explain
-
-PACKAGE = Path(__file__).parent
-REPOSITORY = PACKAGE.parents[1]
-FOLDERS = (REPOSITORY / "recipes", PACKAGE / "recipes")  # a clone's, an installed wheel's
+from affekt.places import bundled, bundled_as, locate
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
+EPOCHS = 40  # of a stage that does not say how long
+EVALUATE_EVERY = 1000  # steps, as s3prl
+FILE_KEYS = ("base", "vary", "cell")  # of a file, beside the recipe's own
+OWN = ("title", "row", "expected", "source")  # tell of one recipe, not of those that start from it
+
+Score = Annotated[float, Field(ge=0, le=1)]
+OverFolds = Annotated[list[Score], Field(min_length=1, max_length=2)]  # mean, standard deviation
+Expected = dict[Literal["UA", "WA", "macro-F1", "WF1"], Score | OverFolds]
 
 
 class CorpusSection(Section):
@@ -39,18 +46,72 @@ class FewShot(BaseModel):
 
 
 class Stage(BaseModel):
-    """One optimisation."""
+    """One optimisation, over `epochs` or over `steps` of the optimiser; 40 epochs if neither.
+
+    With `steps`, passes over the clips follow one another without a break.
+    """
 
     model_config = STRICT
 
     objective: Section = Section(name="classification")
     optimizer: Section = Section(name="adam")
     schedule: Section = Section(name="constant")
-    epochs: int = Field(default=40, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    evaluate_every: int | None = Field(default=None, ge=1)  # steps; 1000, at most `steps`
     batch_size: int = Field(default=32, ge=1)
     accumulate: int = Field(default=1, ge=1)  # batches per optimiser step
     clip: float = Field(default=1.0, ge=0)  # of the gradient's norm; 0: none
-    select: Literal["best-dev", "last"] = "best-dev"  # which epoch's weights are kept
+    # Whose weights are kept: those of the best dev UA, of the best dev WA, or the last.
+    select: Literal["best-dev", "best-dev-WA", "last"] = "best-dev"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_length(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        steps, every = values.get("steps"), values.get("evaluate_every")
+        if steps is None:
+            return values if values.get("epochs") is not None else values | {"epochs": EPOCHS}
+        every = EVALUATE_EVERY if every is None else every
+        if isinstance(steps, int) and isinstance(every, int):
+            every = min(every, steps)
+        return values | {"evaluate_every": every}
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Stage":
+        if self.steps is None:
+            if self.evaluate_every is not None:
+                raise ValueError("'evaluate_every' counts steps; give 'steps' in place of 'epochs'")
+            return self
+        if self.epochs is not None:
+            raise ValueError(
+                "give either 'epochs' or 'steps', "
+                f"but got epochs = {self.epochs} and steps = {self.steps}"
+            )
+        if self.steps % self._every:
+            fits = next(n for n in range(self._every, 0, -1) if self.steps % n == 0)
+            raise ValueError(
+                f"'steps' must be a multiple of 'evaluate_every', but {self.steps} is none of "
+                f"{self._every}; take evaluate_every = {fits}, "
+                f"or steps = {self.steps + -self.steps % self._every}"
+            )
+        return self
+
+    @property
+    def _every(self) -> int:
+        assert self.evaluate_every is not None
+        return self.evaluate_every
+
+    @property
+    def rounds(self) -> int:
+        """How often dev is scored."""
+        return self.epochs if self.epochs is not None else (self.steps or 0) // self._every
+
+    @property
+    def batches(self) -> int | None:
+        """How many batches lie between two scores of dev; none: one pass over all clips."""
+        return None if self.steps is None else self._every * self.accumulate
 
 
 # What a network has if the recipe does not say otherwise.
@@ -69,6 +130,7 @@ class Recipe(BaseModel):
     title: str = ""
     corpus: list[CorpusSection]
     protocol: Section
+    folds: list[str] = []  # of the protocol's, only these; none: all
     few_shot: FewShot | None = None
     audio: list[Section] = []
     encoder: Section
@@ -79,7 +141,7 @@ class Recipe(BaseModel):
     stage: list[Stage] = NETWORK["stage"]
     seeds: list[int] = [0]
     on_error: Literal["raise", "skip"] = "raise"
-    expected: dict[str, float] = {}  # scores to print beside ours, in [0, 1]
+    expected: Expected = {}  # to print beside ours
     source: str = ""  # where the expected scores stand
     row: int = 0  # its place in its table
 
@@ -108,13 +170,11 @@ class Recipe(BaseModel):
         """The recipe in `path`, a file or the name of a bundled one, with `key=value` changes.
 
         Raises:
-            RecipeError: no such file, not TOML, an unknown key, a wrong value.
+            RecipeError: no such file, not TOML, an unknown key, a wrong value, no such base.
         """
-        file = locate(path)
-        try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-            raise RecipeError(f"{file}: not valid TOML: {e}") from None
+        values = read(path)
+        if "vary" in values:
+            raise RecipeError(f"{path} is a grid, not one recipe; run: affekt reproduce {path}")
         for setting in changes:
             change(values, setting)
         return cls.parse(values, str(path))
@@ -122,14 +182,7 @@ class Recipe(BaseModel):
     @classmethod
     def parse(cls, values: dict[str, Any], where: str = "recipe") -> "Recipe":
         """The recipe of a dictionary; `where` names it in messages."""
-        for holder, section in (("recipe", values), *_stages(values)):
-            known = (cls if holder == "recipe" else Stage).model_fields
-            for key in section:
-                if key not in known:
-                    raise RecipeError(
-                        f"{where} [{holder}]: key '{key}' is not known; choose from "
-                        f"{', '.join(known)}.{nearest(key, known)}"
-                    )
+        _refuse_unknown(values, where)
         try:
             return cls.model_validate(values)
         except ValidationError as e:
@@ -142,6 +195,17 @@ class Recipe(BaseModel):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
+def _refuse_unknown(values: dict[str, Any], where: str, also: Sequence[str] = ()) -> None:
+    for holder, section in (("recipe", values), *_stages(values)):
+        known = [*also, *Recipe.model_fields] if holder == "recipe" else list(Stage.model_fields)
+        for key in section:
+            if key not in known:
+                raise RecipeError(
+                    f"{where} [{holder}]: key '{key}' is not known; choose from "
+                    f"{', '.join(known)}.{nearest(key, known)}"
+                )
+
+
 def _stages(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     stages = values.get("stage", [])
     if not isinstance(stages, list) or not all(isinstance(s, dict) for s in stages):
@@ -149,77 +213,39 @@ def _stages(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(f"stage.{n}", s) for n, s in enumerate(stages)]
 
 
-def locate(path: str | Path) -> Path:
-    """The file of a recipe, given as a path or as the name of a bundled one."""
-    name = Path(path)
-    for candidate in (name, *(f / name.with_name(name.name + ".toml") for f in FOLDERS)):
+def read(path: str | Path) -> dict[str, Any]:
+    """What a recipe's file says, and where it says nothing, what its base does.
+
+    A key replaces the base's whole key. Of a base, what tells of itself alone is left out: OWN.
+    """
+    return _read(locate(path), ())
+
+
+def _read(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise RecipeError(f"{file}: not valid TOML: {e}") from None
+    _refuse_unknown(values, str(file), FILE_KEYS)
+    if "base" not in values:
+        return values
+    base, chain = _base(file, values.pop("base")), (*above, file.resolve())
+    if base.resolve() in chain:
+        circle = " -> ".join(str(f) for f in (*chain, base))
+        raise RecipeError(f"{file}: a recipe cannot be its own base: {circle}; leave one out")
+    under = _read(base, chain)
+    return {key: value for key, value in under.items() if key not in OWN} | values
+
+
+def _base(file: Path, name: Any) -> Path:
+    """The file of a base: relative to the recipe that names it, or bundled."""
+    if not isinstance(name, str):
+        raise RecipeError(f"{file}: 'base' is the name of a recipe or a path, but got {name!r}")
+    beside = file.parent / name
+    for candidate in (beside, beside.with_name(beside.name + ".toml"), *bundled_as(Path(name))):
         if candidate.is_file():
             return candidate
-    known = bundled()
     raise RecipeError(
-        f"no recipe '{path}': neither a file nor a bundled recipe.{nearest(str(path), known)} "
-        f"Bundled: {', '.join(known)}"
+        f"{file}: no base '{name}': neither a file relative to it nor a bundled recipe."
+        f"{nearest(name, bundled())}"
     )
-
-
-def bundled() -> list[str]:
-    """The names of the recipes that come with affekt: 'demo/poolings/mean', ..."""
-    return sorted(
-        str(file.relative_to(folder).with_suffix(""))
-        for folder in FOLDERS
-        for file in folder.rglob("*.toml")
-    )
-
-
-def table(name: str, changes: Iterable[str] = ()) -> dict[str, Recipe]:
-    """The rows of a table: the recipes of one folder, by `row` and then by file name."""
-    for folder in (Path(name), *(f / name for f in FOLDERS)):
-        if files := list(folder.glob("*.toml")):
-            rows = {file.stem: Recipe.load(file, changes) for file in files}
-            return dict(sorted(rows.items(), key=lambda item: (item[1].row, item[0])))
-    known = sorted({str(Path(r).parent) for r in bundled()})
-    raise RecipeError(
-        f"no table '{name}': no folder of recipes is called so.{nearest(name, known)} "
-        f"Tables: {', '.join(known)}"
-    )
-
-
-def change(values: dict[str, Any], setting: str) -> None:
-    """Set one key of nested tables and lists in place: 'stage.0.epochs=5'."""
-    keys, equals, text = setting.partition("=")
-    if not equals:
-        raise RecipeError(f"-s {setting}: not of the form key=value, such as -s stage.0.epochs=5")
-    *path, last = keys.strip().split(".")
-    place: Any = values
-    for key in path:
-        place = _step(place, key, setting)
-    if isinstance(place, list):
-        place[_index(place, last, setting)] = _value(text)
-    elif isinstance(place, dict):
-        place[last] = _value(text)
-    else:
-        raise RecipeError(f"-s {setting}: '{'.'.join(path)}' holds {place!r}, which has no keys")
-
-
-def _step(place: Any, key: str, setting: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, key, setting)]
-    if isinstance(place, dict):
-        return place.setdefault(key, {})
-    raise RecipeError(f"-s {setting}: nothing lies under '{key}'; it holds {place!r}")
-
-
-def _index(place: list[Any], key: str, setting: str) -> int:
-    if not key.isdecimal() or int(key) >= len(place):
-        raise RecipeError(
-            f"-s {setting}: '{key}' is not a place in a list of {len(place)}; they count from 0"
-        )
-    return int(key)
-
-
-def _value(text: str) -> Any:
-    """The TOML value that `text` spells, or the text itself."""
-    try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()

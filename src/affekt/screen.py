@@ -1,17 +1,21 @@
 """What the command line shows: tables of runs, of paired tests and of corpora, and progress."""
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from affekt.cache.stores import Store
     from affekt.corpora import Card
     from affekt.evaluation.compare import Comparison
     from affekt.experiment import Progress
@@ -66,60 +70,91 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def runs(folders: Mapping[str, Path], expected: Mapping[str, Mapping[str, float]]) -> None:
-    """One row per run: scores with intervals, and what was expected if that is known."""
-    from affekt.evaluation.predictions import read
-    from affekt.evaluation.table import row
-
-    found = {name: row(name, read(run), run, folder=run) for name, run in folders.items()}
-    told = any(expected.values())
+def runs(rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per row of `affekt.evaluation.table`: scores with intervals, expected ones below."""
     columns = ["UA", "WA", "macro-F1", "UA over\nfolds", "n", "folds\nx seeds"]
-    table = _table("run", *columns, *(["expected"] if told else []))
-    for name, row_of in found.items():
-        scores = row_of["scores"]
+    table = _table(_head(rows), *columns)
+    for row in rows:
+        scores = row["scores"]
         table.add_row(
-            escape(name),
+            escape(row["label"]),
             *(_interval(scores[m]) for m in ("UA", "WA")),
             f"{scores['macro-F1']['value']:.3f}",
-            f"{scores['UA']['fold_mean']:.3f} ({scores['UA']['fold_deviation']:.3f})",
-            str(row_of["n"]),
-            f"{row_of['folds']} x {row_of['seeds']}",
-            *([_expected(expected.get(name, {}))] if told else []),
+            _spread(scores["UA"]["fold_mean"], scores["UA"]["fold_deviation"]),
+            str(row["n"]),
+            f"{row['folds']} x {row['seeds']}",
         )
     console.print(table)
     console.print(LEGEND, style="dim", markup=False)
-    names = list(dict.fromkeys(fold for row_of in found.values() for fold in row_of["by_fold"]))
-    if len(names) <= FEW_FOLDS:
+    names = list(dict.fromkeys(fold for row in rows for fold in row["by_fold"]))
+    if 1 < len(names) <= FEW_FOLDS:
         table = _table("UA by fold", *names)
-        for name, row_of in found.items():
-            cells = (row_of["by_fold"].get(fold) for fold in names)
-            table.add_row(escape(name), *("" if ua is None else f"{ua:.3f}" for ua in cells))
+        for row in rows:
+            cells = (row["by_fold"].get(fold) for fold in names)
+            table.add_row(
+                escape(row["label"]), *("" if ua is None else f"{ua:.3f}" for ua in cells)
+            )
         console.print(table)
+    _expected([row for row in rows if row["beside"]])
+
+
+def _expected(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Expected scores, ours, and their difference."""
+    if not rows:
+        return
+    table = _table(_head(rows), "score", "expected", "ours", "difference", "95 % interval")
+    for row in rows:
+        for b in row["beside"]:
+            table.add_row(
+                escape(row["label"]),
+                b["metric"],
+                _spread(b["expected"], b["expected_deviation"]),
+                _spread(b["ours"], b["ours_deviation"]),
+                f"{b['difference']:+.3f}",
+                _interval(row["scores"][b["metric"]]).partition(" ")[2],
+            )
+    console.print(table)
+    sources = "; ".join(dict.fromkeys(row["source"] for row in rows if row["source"]))
+    console.print(f"Expected: {sources or 'as the recipes say'}.", style="dim", markup=False)
+
+
+def _head(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the names in the first column are."""
+    return ",\n".join(rows[0]["varied"]) or "run"
 
 
 def _interval(value: Mapping[str, Any]) -> str:
     return f"{value['value']:.3f} \\[{value['low']:.3f}, {value['high']:.3f}]"
 
 
-def _expected(scores: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+def _spread(mean: int | float, deviation: int | float | None) -> str:
+    """A score, with its deviation over folds where there is one."""
+    known = deviation is not None and math.isfinite(deviation)
+    return f"{mean:.3f} ({deviation:.3f})" if known else f"{mean:.3f}"
 
 
-def tests(pairs: Sequence["Comparison"]) -> None:
-    """One row per pair of runs over the same utterances."""
+def tests(pairs: Sequence["Comparison"], rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per pair of runs over the same utterances; of many pairs the clearest."""
     if not pairs:
         say("No two runs judged the same utterances, so that none can be tested in pairs.")
         return
+    from affekt.evaluation.table import clearest
+
+    shown, label = clearest(pairs), {row["name"]: row["label"] for row in rows}
     table = _table("A", "B", "UA of A - UA of B", "p", "p (Holm)")
-    for c in pairs:
+    for c in shown:
         span = f"{c.difference:+.3f} \\[{c.low:+.3f}, {c.high:+.3f}]"
-        table.add_row(escape(c.a), escape(c.b), span, f"{c.p:.4f}", f"{c.adjusted:.4f}")
+        table.add_row(
+            escape(label[c.a]), escape(label[c.b]), span, f"{c.p:.4f}", f"{c.adjusted:.4f}"
+        )
     console.print(table)
     units = " or ".join(dict.fromkeys(f"{c.clusters} {c.unit}s" for c in pairs))
     least = min(c.smallest for c in pairs)
+    fewer = f"The {len(shown)} pairs of {len(pairs)} with the smallest p. "
     console.print(
-        f"Paired permutation test over {units}, two-sided; no p can be under {least:.2g} with so "
-        "few. Holm: corrected for the number of pairs.",
+        f"{fewer if len(shown) < len(pairs) else ''}Paired permutation test over {units}, "
+        f"two-sided; no p can be under {least:.2g} with so few. Holm: corrected for the number of "
+        "pairs.",
         style="dim",
         markup=False,
     )
@@ -138,6 +173,29 @@ def corpora(cards: list["Card"]) -> None:
             c.licence,
         )
     console.print(table)
+
+
+def cache(stores: Sequence["Store"], functionals: int, *, folder: Path) -> None:
+    """One row per store of frames; then what openSMILE's functionals take (bytes), and all."""
+    if not stores and not functionals:
+        say(f"Nothing is kept in {folder}.")
+        return
+    table = _table("frames", "entries", "size", "last used", "storage", "of")
+    for store in stores:
+        what = next(iter(store.about.values()), "")
+        days = (datetime.now(UTC) - store.used).days
+        table.add_row(
+            escape(store.name),
+            str(store.entries),
+            decimal(store.size),
+            f"{days} day{'s' if days > 1 else ''} ago" if days > 0 else "today",
+            str(store.about.get("storage", "")),
+            escape(str(what)),
+        )
+    if stores:
+        console.print(table)
+    say(f"functionals of openSMILE: {decimal(functionals)}")
+    say(f"together: {decimal(functionals + sum(s.size for s in stores))} in {folder}")
 
 
 def corpus(card: "Card") -> None:

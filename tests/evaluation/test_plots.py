@@ -93,3 +93,33 @@ def test_ticks_are_evenly_spaced_and_enclose_the_values(low, high):
     assert ticks[0] <= low <= high <= ticks[-1]
     assert np.diff(ticks) == pytest.approx(np.diff(ticks)[0] if len(ticks) > 1 else 0)
     assert 1 <= len(ticks) <= 8
+
+
+def line_of(values, **more):
+    return [(x, Mark(value=v, colour="red", hint=str(v), **more)) for x, v in values.items()]
+
+
+def test_lines_go_through_the_marks_of_their_series_at_numbers_in_proportion():
+    series = {"a": line_of({0.0: 0.5, 0.25: 0.7, 0.5: 0.6}), "b": line_of({0.0: 0.4, 0.5: 0.5})}
+    loose = [(0.25, Mark(value=0.9, colour="red", hint="paper", shape="cross"))]
+    picture = parse(plots.lines(series, axis="dropout", loose=loose))
+    through = [line.get("points", "").split() for line in picture.iter(f"{NAME}polyline")]
+    assert [len(points) for points in through] == [3, 2]
+    x = [float(point.split(",")[0]) for point in through[0]]
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.11)
+    assert {"0", "0.25", "0.5", "dropout"} <= set(words(picture))
+    y = [float(point.split(",")[1]) for point in through[0]]
+    assert y[1] < y[2] < y[0]  # a better score stands higher
+
+
+def test_numbers_of_different_magnitude_stand_on_a_logarithmic_axis():
+    series = {"a": line_of({1: 0.5, 4: 0.7, 16: 0.6, 64: 0.6}, span=(0.4, 0.8))}
+    picture = parse(plots.lines(series, axis="heads"))
+    [line] = picture.iter(f"{NAME}polyline")
+    x = [float(point.split(",")[0]) for point in line.get("points", "").split()]
+    assert np.diff(x) == pytest.approx([x[1] - x[0]] * 3, abs=0.11)
+
+
+def test_one_number_is_a_mark():
+    picture = parse(plots.lines({"a": line_of({4: 0.5})}, axis="heads"))
+    assert len(list(picture.iter(f"{NAME}circle"))) == 1

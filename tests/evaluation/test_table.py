@@ -3,7 +3,12 @@ import json
 import pytest
 
 from affekt.evaluation.report import report
-from affekt.evaluation.table import table
+from affekt.evaluation.table import clearest, results, write
+from affekt.evaluation.table import tests as paired
+
+
+def table(runs, folder, title, **more):
+    return write(results(runs, folder, title, **more), folder)
 
 
 @pytest.fixture
@@ -25,15 +30,18 @@ def test_a_table_has_a_row_per_run_with_the_numbers_of_its_report(runs, tmp_path
     assert found["rows"][0]["scores"] == alone["scores"]
     assert found["rows"][2]["seeds"] == 2
     assert found["rows"][0]["seconds"] == 80.5
+    assert found["rows"][0]["beside"][0]["expected"] == 0.7
     for name in ("table.html", "table.md"):
-        assert (tmp_path / "tables" / name).read_text().count("expected 0.700") == 3
+        text = (tmp_path / "tables" / name).read_text()
+        assert "Beside the expected scores" in text
+        assert text.count("Somebody 2023, Table 1") == 1
 
 
 def test_a_table_links_to_the_reports_that_are_there(runs, tmp_path):
     report(runs["mean"])
     page = table(runs, tmp_path / "tables", "Poolings & more").read_text()
     assert '<a href="../mean/report.html">mean</a>' in page
-    assert page.count("<a href") == 1
+    assert page.count("<a href") == 2  # in both of its lines
     assert "<title>Poolings &amp; more</title>" in page
     assert "[mean](../mean/report.html)" in (tmp_path / "tables" / "table.md").read_text()
 
@@ -65,3 +73,94 @@ def test_markdown_rows_have_as_many_cells_as_their_head(runs, tmp_path):
     for block in (tmp_path / "table.md").read_text().split("\n\n"):
         rows = [line for line in block.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1
+
+
+def expect(run, text, varied=""):
+    recipe = (run / "recipe.toml").read_text().replace("UA = 0.7", text)
+    (run / "recipe.toml").write_text(recipe + varied)
+
+
+def test_a_published_mean_stands_beside_our_mean_over_folds(runs, tmp_path):
+    expect(runs["mean"], "WA = [0.75, 0.02]")
+    page = table({"mean": runs["mean"]}, tmp_path / "tables", "One").read_text()
+    found = json.loads((tmp_path / "tables" / "table.json").read_text())["rows"][0]
+    wa = found["scores"]["WA"]
+    assert found["beside"] == [
+        {
+            "metric": "WA",
+            "expected": 0.75,
+            "expected_deviation": 0.02,
+            "ours": wa["fold_mean"],
+            "ours_deviation": wa["fold_deviation"],
+            "difference": pytest.approx(wa["fold_mean"] - 0.75, abs=2e-6),
+        }
+    ]
+    assert "0.750 (0.020)" in page
+    assert f"{wa['fold_mean']:.3f} ({wa['fold_deviation']:.3f})" in page
+
+
+def test_rows_that_did_not_run_stand_in_the_table_with_the_reason_said_once(runs, tmp_path):
+    missing = {"wavlm": "no checkpoint <x>", "iemocap": "no folder", "hubert": "no checkpoint <x>"}
+    page = table({"mean": runs["mean"]}, tmp_path, "One", missing=missing).read_text()
+    assert page.count("did not run") == 3
+    assert "<b>wavlm, hubert:</b> no checkpoint &lt;x&gt;" in page
+    text = (tmp_path / "table.md").read_text()
+    assert "> wavlm, hubert: no checkpoint <x>" in text
+    assert json.loads((tmp_path / "table.json").read_text())["missing"] == missing
+
+
+def test_few_runs_show_their_confusion_matrices_and_many_the_clearest_pairs(make_run, tmp_path):
+    few = {f"run {n}": make_run(f"r{n}", draw=n) for n in range(6)}
+    assert table(few, tmp_path / "few", "Few").read_text().count("label given") == 6
+    many = few | {"run 6": make_run("r6", draw=6)}
+    page = table(many, tmp_path / "many", "Many").read_text()
+    assert page.count("label given") == 0
+    assert "The 10 pairs of 21 with the smallest p" in page
+    assert "All 21 pairs" in page
+    assert len(json.loads((tmp_path / "many" / "table.json").read_text())["tests"]) == 21
+
+
+def test_the_clearest_pairs_are_those_with_the_smallest_p(judge):
+    pairs = paired({f"run {n}": judge(skill=1 + n / 2, draw=n) for n in range(7)})
+    shown = clearest(pairs)
+    assert len(shown) == 10
+    assert max(pair.p for pair in shown) <= min(pair.p for pair in pairs if pair not in shown)
+    assert clearest(pairs[:15]) == pairs[:15]
+
+
+HEADS = "[pooling]\nheads = {}\nchannel_dropout = {}\n"
+
+
+def test_a_grid_over_one_number_is_a_chart_with_intervals_and_expected_scores(make_run, tmp_path):
+    runs = {f"heads={n}": make_run(f"h{n}", draw=n) for n in (1, 4, 32)}
+    for (_, run), n in zip(runs.items(), (1, 4, 32), strict=True):
+        expect(run, "WA = 0.73", HEADS.format(n, 0.0))
+    page = table(runs, tmp_path, "Heads", varied={"heads": "pooling.heads"}).read_text()
+    assert "<h2>UA and WA</h2>" in page
+    assert page.count("0.730 expected") == 3
+    assert page.count("<polyline") == 2
+    found = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert [(row["label"], row["varied"]) for row in found][1] == ("4", {"heads": 4})
+
+
+def test_a_grid_over_two_numbers_has_a_chart_per_score_and_a_line_per_second_number(
+    make_run, tmp_path
+):
+    runs = {}
+    for heads in (1, 4):
+        for p in (0.0, 0.25, 0.5):
+            run = make_run(f"{heads}-{p}", draw=round(heads + 10 * p))
+            expect(run, "UA = 0.7", HEADS.format(heads, p))
+            runs[f"heads={heads},channel_dropout={p:g}"] = run
+    varied = {"heads": "pooling.heads", "channel_dropout": "pooling.channel_dropout"}
+    page = table(runs, tmp_path, "Grid", varied=varied).read_text()
+    assert "<h2>WA</h2>" in page
+    assert "A line per channel_dropout" in page
+    assert page.count("<polyline") == 2 * 3
+    assert ">(4, 0.25)<" in page
+
+
+def test_a_grid_over_names_has_no_chart(make_run, tmp_path):
+    runs = {f"corpus={n}": make_run(n) for n in ("a", "b")}
+    page = table(runs, tmp_path, "Names", varied={"corpus": "corpus.name"}).read_text()
+    assert "<polyline" not in page

@@ -1,6 +1,7 @@
-"""Frames of many utterances from an encoder that is not trained. Axes: L layers, T, D."""
+"""What a network is given of many utterances. Axes: L layers, T frames, D channels, S samples."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,20 +12,25 @@ from affekt import audio
 from affekt.encoders import ENCODERS
 from affekt.encoders.opensmile import OpenSmile, functionals
 from affekt.errors import AudioError
-from affekt.parts import Section, build
+from affekt.parts import Section, build, options
 from affekt.types import Utterance
 
 Clip = Float[Tensor, "L _ D"]  # of any number of frames
+Wave = Float[Tensor, " _"]
 Tick = Callable[[int], None]
 
 
 def extract(
     section: Section, utterances: Sequence[Utterance], steps: Sequence[audio.Step], tick: Tick
-) -> tuple[dict[str, Clip], dict[str, str]]:
+) -> tuple[Mapping[str, Clip | Wave], dict[str, str]]:
     """Frames by `Utterance.key`, and {key: reason} of the utterances that have none.
 
-    Functionals are a clip of one frame. Random steps take their fixed, test-time form.
+    Functionals are a clip of one frame. Random steps take their fixed, test-time form. Frames of
+    a speech encoder lie in the cache, those of the others are made in no time and held in memory.
+    An encoder that is trained makes its own: then it is signals.
     """
+    if section.name == "speech":
+        return _speech(options(ENCODERS, section, "encoder"), utterances, steps, tick)
     encoder = build(ENCODERS, section, "encoder")
     if isinstance(encoder, OpenSmile):
         rows, reasons = functionals(
@@ -44,43 +50,24 @@ def extract(
     return clips, reasons
 
 
+def _speech(
+    chosen: Mapping[str, Any],
+    utterances: Sequence[Utterance],
+    steps: Sequence[audio.Step],
+    tick: Tick,
+) -> tuple[Mapping[str, Clip | Wave], dict[str, str]]:
+    from affekt.encoders.cached import CachedFrames
+    from affekt.signals import Signals
+
+    if chosen["trainable"] != "none":
+        signals = Signals(utterances, steps)
+        return signals, signals.unusable(tick)
+    frames = CachedFrames(chosen, utterances, steps)
+    return frames, frames.fill(tick)
+
+
 @torch.inference_mode()
 def encode(encoder: nn.Module, signal: audio.Signal) -> Clip:
     """The frames of one signal."""
     wav = torch.from_numpy(np.ascontiguousarray(signal))[None]
     return encoder(wav, torch.tensor([wav.shape[1]])).layers[0]
-
-
-def is_random(steps: Sequence[audio.Step]) -> bool:
-    """Whether a step falls differently every time in training."""
-    return any(getattr(step, "where", None) == "random" for step in steps)
-
-
-class Live(Mapping[str, Clip]):
-    """Frames made anew at every look, so that random steps fall differently in every epoch."""
-
-    def __init__(
-        self,
-        section: Section,
-        utterances: Sequence[Utterance],
-        steps: Sequence[audio.Step],
-        *,
-        seed: int,
-        then: Callable[[Clip], Clip],
-    ) -> None:
-        self.encoder = build(ENCODERS, section, "encoder")
-        self.utterances = {u.key: u for u in utterances}
-        self.steps = steps
-        self.rng = np.random.default_rng(seed)
-        self.then = then
-
-    def __getitem__(self, key: str) -> Clip:
-        u = self.utterances[key]
-        signal = audio.read(u.audio, start=u.start, end=u.end)
-        return self.then(encode(self.encoder, audio.prepare(signal, self.steps, self.rng)))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.utterances)
-
-    def __len__(self) -> int:
-        return len(self.utterances)

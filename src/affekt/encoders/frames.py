@@ -1,4 +1,4 @@
-"""What an encoder gives. Axes: B batch, L layers, T frames, D channels."""
+"""What an encoder takes and gives. Axes: B batch, S samples, L layers, T frames, D channels."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,27 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Waves:
+    """The signals of a padded batch, and how many samples each has."""
+
+    wav: Float[Tensor, "B S"]
+    lengths: Int[Tensor, " B"]
+
+    def to(self, device: torch.device | str) -> "Waves":
+        """The same on another device."""
+        return Waves(self.wav.to(device), self.lengths.to(device))
+
+
+@dataclass(frozen=True)
 class Frames:
     """All layers of a padded batch, and which frames are speech."""
 
     layers: Float[Tensor, "B L T D"]
     mask: Bool[Tensor, "B T"]  # True on speech, False on padding
+
+    def to(self, device: torch.device | str) -> "Frames":
+        """The same on another device."""
+        return Frames(self.layers.to(device), self.mask.to(device))
 
 
 def valid(lengths: Int[Tensor, " B"], longest: int) -> Bool[Tensor, "B T"]:

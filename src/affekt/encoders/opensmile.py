@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from affekt import audio, cache
+from affekt.cache.rows import Rows
 from affekt.errors import AudioError, RecipeError, optional
 from affekt.types import Utterance
 
@@ -55,7 +56,7 @@ def functionals(
         )
     told = progress or (lambda _: None)
     keys = _keys(utterances, features, steps)
-    store = cache.Rows(cache.folder() / "functionals.sqlite")
+    store = Rows(cache.functionals())
     rows = store.get(keys)
     missing = {key: u for key, u in zip(keys, utterances, strict=True) if key not in rows}
     told(len(keys) - len(missing))
@@ -73,7 +74,7 @@ def _fill(
     *,
     features: FeatureSet,
     steps: Sequence[audio.Step],
-    store: cache.Rows,
+    store: Rows,
     told: Callable[[int], None],
 ) -> dict[str, str]:
     """Put what is missing into `rows` and the store; {key: reason} of what cannot be had."""
@@ -101,17 +102,7 @@ def _keys(
         version = metadata.version("opensmile")  # importing it takes half a second
     except metadata.PackageNotFoundError:
         version = optional("opensmile", "opensmile").__version__  # raises what a user can act on
-    chain = [(type(step).__name__, vars(step)) for step in steps]
-    tail = f"{features}:{version}:{audio.RATE}:{chain}"
-    return [f"{_content(u)}:{tail}" for u in utterances]
-
-
-def _content(utterance: Utterance) -> str:
-    """The fingerprint, or for a file that cannot be opened its name: reading it tells the rest."""
-    try:
-        return audio.fingerprint(utterance)
-    except OSError:
-        return utterance.key
+    return [f"{audio.key_of(u, steps)}:{features}:{version}" for u in utterances]
 
 
 def _extract(

@@ -22,6 +22,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"score": score, "interval": interval, "duration": duration}
+    environment.filters |= {"spread": spread, "signed": signed}
     return environment.get_template(template).render(**values)
 
 
@@ -43,6 +44,17 @@ def _plain(value: Any) -> Any:
 def score(value: int | float | None) -> str:
     """A score with three digits, '–' where it is not defined."""
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def signed(value: int | float | None) -> str:
+    """A difference of scores: '+0.012'."""
+    return "–" if value is None or math.isnan(value) else f"{value:+.3f}"
+
+
+def spread(mean: int | float | None, deviation: int | float | None = None) -> str:
+    """'0.756', or '0.756 (0.023)' with its standard deviation over folds."""
+    known = deviation is not None and math.isfinite(deviation)
+    return f"{score(mean)} ({score(deviation)})" if known else score(mean)
 
 
 def interval(value: Mapping[str, Any]) -> str:

@@ -13,6 +13,8 @@ from affekt.evaluation.svg import ACCENT, HEAT, INK, MUTED, RULE, WARM, Number
 WIDTH = 480.0
 CELL = 80.0, 58.0  # of a confusion matrix
 POINTS = 500  # of an embedding map, and of a training curve: more cannot be told apart
+WIDE = 20.0
+THICK = 'stroke-width="2" stroke-linejoin="round"'
 LINES = (ACCENT, WARM, "#2f9e78", "#b07cc6")
 Runs = Mapping[tuple[int, str], Sequence[tuple[Number, Number]]]  # (seed, fold): (epoch, value)
 
@@ -51,15 +53,18 @@ def _cell(x: Number, y: Number, count: int, total: int, *, hint: str) -> list[st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """One value in a row of `strips`."""
+    """One value in a row of `strips`, or on one of `lines`."""
 
     value: Number
     colour: str
     hint: str
     shape: str = "dot"
     size: Number = 4.5
-    lift: Number = 0.0  # px above the middle of the row
+    lift: Number = 0.0  # px above the middle of the row; of `lines` px to the right
     span: tuple[Number, Number] | None = None  # an interval around it
+
+
+Point = tuple[Number, Mark]  # a number on the horizontal axis, and what stands there
 
 
 def strips(
@@ -129,6 +134,55 @@ def curves(panel: Mapping[str, Runs], *, axis: str) -> str:
         thick = [(x(e), y(v)) for e, v in mean_curve(runs)]
         parts.append(svg.polyline(thick, paint[name], more='stroke-width="2.5"'))
     return svg.picture(WIDTH, height, parts, title=axis)
+
+
+def lines(
+    series: Mapping[str, Sequence[Point]],
+    *,
+    axis: str,
+    loose: Sequence[Point] = (),
+    legend: Sequence[tuple[str, str, str]] = (),
+) -> str:
+    """A line through the marks of each series over the numbers on `axis`; `loose` marks have none.
+
+    Every value is a finite number; the axis is logarithmic over a factor of WIDE or more.
+    """
+    height, left, top, bottom = 330.0, 52.0, 34.0, 282.0
+    marks = [m for points in (*series.values(), loose) for _, m in points]
+    values = [v for m in marks for v in (m.value, *(m.span or ())) if np.isfinite(v)]
+    at = sorted({x for points in series.values() for x, _ in points})
+    x, y_ticks = _across(at, left + 14, WIDTH - 30), svg.ticks(min(values), max(values))
+    y = svg.scale(y_ticks[0], y_ticks[-1], bottom, top)
+    parts = svg.legend(legend, 12, WIDTH)
+    for tick in y_ticks:
+        parts.append(svg.line(left, y(tick), WIDTH - 16, y(tick)))
+        parts.append(svg.text(left - 8, y(tick) + 4, f"{tick:g}", anchor="end"))
+    parts += [svg.text(x(t), bottom + 20, f"{t:g}", anchor="middle") for t in at]
+    parts.append(svg.text((left + WIDTH) / 2, bottom + 42, axis, anchor="middle"))
+    for points in series.values():
+        parts += [
+            _span(m, x(t) + m.lift, y) for t, m in points if m.span and np.isfinite(m.span).all()
+        ]
+        through = [(x(t) + m.lift, y(m.value)) for t, m in points]
+        parts += [svg.polyline(through, m.colour, more=THICK) for _, m in points[:1]]
+    for t, m in (point for points in (*series.values(), loose) for point in points):
+        place = x(t) + m.lift, y(m.value)
+        parts.append(svg.mark(*place, m.colour, shape=m.shape, size=m.size, hint=m.hint))
+    return svg.picture(WIDTH, height, parts, title=axis)
+
+
+def _span(m: Mark, x: Number, y: Callable[[Number], float]) -> str:
+    assert m.span
+    bar = f'stroke="{m.colour}" stroke-width="5" stroke-opacity="0.3" stroke-linecap="round"'
+    return svg.line(x, y(m.span[0]), x, y(m.span[1]), more=bar)
+
+
+def _across(numbers: Sequence[Number], start: Number, end: Number) -> Callable[[Number], float]:
+    """The place of rising numbers on an axis, logarithmic over a factor of WIDE or more."""
+    if numbers[0] > 0 and numbers[-1] >= WIDE * numbers[0]:
+        place = svg.scale(float(np.log(numbers[0])), float(np.log(numbers[-1])), start, end)
+        return lambda number: place(float(np.log(number)))
+    return svg.scale(numbers[0], numbers[-1], start, end)
 
 
 def mean_curve(runs: Runs) -> list[tuple[Number, float]]:

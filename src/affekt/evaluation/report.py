@@ -13,6 +13,7 @@ from typing import Any
 from affekt import disk
 from affekt.errors import RunError
 from affekt.evaluation import figures, intervals, metrics, pages, predictions
+from affekt.evaluation.expected import beside
 from affekt.types import Prediction
 
 BREAKDOWNS = ("seed", "fold", "speaker", "gender", "language", "corpus")
@@ -44,11 +45,12 @@ def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
     environment = read_json(run / "environment.json")
     recipe = predictions.read_recipe(run / "recipe.toml")
     rows = {by: metrics.breakdown(judged, by) for by in BREAKDOWNS}
+    found = scores(judged)
     return {
         "run": run.resolve().name,
         "title": recipe.get("title") or run.resolve().name,
         "headline": headline(judged, commit=environment.get("commit")),
-        "scores": scores(judged),
+        "scores": found,
         **size(judged),
         "labels": metrics.classes(judged),
         "confusion": metrics.pooled(judged).tolist(),
@@ -56,7 +58,7 @@ def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
         "by": {by: r for by, r in rows.items() if len(r) > 1},
         "notes": notes(judged, read_json(run / "folds.json")),
         "protocol": recipe.get("protocol"),
-        "expected": recipe.get("expected", {}),
+        "beside": beside(recipe.get("expected", {}), found),
         "source": recipe.get("source", ""),
         "corpus": {"corpora": [], "skipped": [], "notes": []} | read_json(run / "corpus.json"),
         "environment": environment,

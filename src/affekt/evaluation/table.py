@@ -2,55 +2,124 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from affekt import disk
-from affekt.evaluation import compare, intervals, metrics, pages, plots, predictions, svg
+from affekt.evaluation import compare, grid, metrics, pages, plots, predictions, svg
+from affekt.evaluation.compare import Comparison
+from affekt.evaluation.expected import beside
 from affekt.evaluation.report import read_json, scores, size
 from affekt.types import Prediction
 
+ALL_PAIRS = 15  # of six runs; of more pairs only the clearest are shown
+CLEAREST = 10
+FEW_RUNS = 6  # so many confusion matrices can be looked at
 
-def table(runs: Mapping[str, Path], folder: Path, title: str) -> Path:
-    """Write `table.html`, `table.md` and `table.json` into `folder`; returns the first.
+Runs = Mapping[str, Sequence[Prediction]]
 
-    `runs` gives the folder of each run by the name that its row shall have.
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What a table says, computed once for the page and the terminal."""
+
+    title: str
+    rows: list[dict[str, Any]]
+    tests: list[Comparison]
+    judged: Runs
+    missing: Mapping[str, str] = field(default_factory=dict)  # runs that are not there, and why
+    varied: Mapping[str, str] = field(default_factory=dict)  # of a grid: short name, dotted key
+
+
+def results(
+    runs: Mapping[str, Path],
+    folder: Path,
+    title: str,
+    *,
+    missing: Mapping[str, str] | None = None,
+    varied: Mapping[str, str] | None = None,
+) -> Results:
+    """The table of runs, whose reports are linked as seen from `folder`.
+
+    Args:
+        runs: the folder of each run by the name that its row shall have.
+        missing: why rows of the table have no run.
+        varied: the keys of the recipes that a grid varies: {"heads": "pooling.heads"}.
 
     Raises:
         RunError: the predictions of a run are missing, incomplete or not valid.
     """
     judged = {name: predictions.read(run) for name, run in runs.items()}
-    values = {
-        "title": title,
-        "rows": [row(name, judged[name], run, folder=folder) for name, run in runs.items()],
-        "tests": [asdict(pair) for pair in tests(judged)],
+    rows = [
+        row(name, judged[name], run, folder=folder, varied=varied) for name, run in runs.items()
+    ]
+    return Results(
+        title=title,
+        rows=rows,
+        tests=tests(judged),
+        judged=judged,
+        missing=missing or {},
+        varied=varied or {},
+    )
+
+
+def write(found: Results, folder: Path) -> Path:
+    """Write `table.html`, `table.md` and `table.json` into `folder`; returns the first."""
+    values: dict[str, Any] = {
+        "title": found.title,
+        "rows": found.rows,
+        "tests": [asdict(pair) for pair in found.tests],
+        "missing": dict(found.missing),
+        "varied": dict(found.varied),
     }
     folder.mkdir(parents=True, exist_ok=True)
     disk.write(folder / "table.json", pages.dump(values))
+    values |= {"clearest": [asdict(pair) for pair in clearest(found.tests)]}
+    values |= {"label": {row["name"]: row["label"] for row in found.rows}}
     disk.write(folder / "table.md", pages.render("table.md.j2", **values))
-    page = pages.render("table.html.j2", figure=picture(judged), **values)
+    page = pages.render("table.html.j2", **values, **figures(found))
     return disk.write(folder / "table.html", page)
 
 
-def row(name: str, judged: Sequence[Prediction], run: Path, *, folder: Path) -> dict[str, Any]:
+def row(
+    name: str,
+    judged: Sequence[Prediction],
+    run: Path,
+    *,
+    folder: Path,
+    varied: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """One run as plain data: name, link to its report, sizes, scores, expected ones, seconds."""
     place = run / "report.html"
     link = Path(os.path.relpath(place, folder)).as_posix() if place.is_file() else None
     environment = read_json(run / "environment.json")
+    recipe = predictions.read_recipe(run / "recipe.toml")
+    found = scores(judged)
     return {
         "name": name,
+        "label": label(name) if varied else name,
         "link": link,
         **size(judged),
-        "scores": scores(judged),
+        "scores": found,
         "by_fold": {f["name"]: f["UA"] for f in metrics.breakdown(judged, "fold")},
-        "expected": predictions.read_recipe(run / "recipe.toml").get("expected", {}),
+        "beside": beside(recipe.get("expected", {}), found),
+        "source": recipe.get("source", ""),
+        "varied": {short: grid.look(recipe, key) for short, key in (varied or {}).items()},
     } | {key: environment.get(key) for key in ("seconds", "commit", "processor", "threads")}
 
 
-def tests(
-    judged: Mapping[str, Sequence[Prediction]], metric: str = "UA"
-) -> list[compare.Comparison]:
+def label(name: str) -> str:
+    """The name of a grid's row without its keys, which stand at the head of the column.
+
+    >>> label("channel_dropout=0.25,label_smoothing=0")
+    '(0.25, 0)'
+    """
+    values = [part.partition("=")[2] for part in name.split(",")]
+    return f"({', '.join(values)})" if len(values) > 1 else values[0]
+
+
+def tests(judged: Runs, metric: str = "UA") -> list[Comparison]:
     """Paired tests among the runs that judged the same utterances, corrected within those."""
     alike: dict[frozenset[tuple[str, str]], dict[str, Sequence[Prediction]]] = {}
     for name, run in judged.items():
@@ -58,26 +127,47 @@ def tests(
     return [pair for group in alike.values() for pair in compare.compare_all(group, metric)]
 
 
-def picture(judged: Mapping[str, Sequence[Prediction]]) -> str:
+def clearest(pairs: Sequence[Comparison]) -> list[Comparison]:
+    """All pairs of few runs; of more runs the pairs with the smallest p."""
+    if len(pairs) <= ALL_PAIRS:
+        return list(pairs)
+    return sorted(pairs, key=lambda pair: (pair.p, -abs(pair.difference)))[:CLEAREST]
+
+
+def figures(found: Results) -> dict[str, Any]:
+    """SVG texts: the scores of every run, lines over a grid, confusion matrices of few runs."""
+    lines = grid.draw(found.rows, list(found.varied))
+    few = len(found.rows) <= FEW_RUNS
+    return {
+        "figure": "" if lines else picture(found.rows),
+        "lines": lines,
+        "confusions": {name: _confusion(run) for name, run in found.judged.items() if few},
+    }
+
+
+def _confusion(judged: Sequence[Prediction]) -> str:
+    return plots.confusion_matrix(metrics.pooled(judged), metrics.classes(judged))
+
+
+def picture(rows: Sequence[Mapping[str, Any]]) -> str:
     """The UA and WA of every run as a mark within its interval."""
-    rows = {}
-    for name, run in judged.items():
-        rows[name] = []
-        for metric, colour, shape, lift in (
-            ("UA", svg.ACCENT, "dot", 6.0),
-            ("WA", svg.WARM, "diamond", -6.0),
-        ):
-            i = intervals.interval(run, metric)
-            rows[name].append(
-                plots.Mark(
-                    value=i.value,
-                    colour=colour,
-                    shape=shape,
-                    size=5,
-                    lift=lift,
-                    span=(i.low, i.high),
-                    hint=f"{metric} {pages.interval(asdict(i))}",
-                )  # fmt: skip
+    marks = {}
+    for one in rows:
+        marks[one["name"]] = [
+            plots.Mark(
+                value=i["value"],
+                colour=colour,
+                shape=shape,
+                size=5,
+                lift=lift,
+                span=(i["low"], i["high"]),
+                hint=f"{metric} {pages.interval(i)}",
             )
+            for metric, colour, shape, lift in (
+                ("UA", svg.ACCENT, "dot", 6.0),
+                ("WA", svg.WARM, "diamond", -6.0),
+            )
+            for i in (one["scores"][metric],)
+        ]
     legend = [("UA", svg.ACCENT, "dot"), ("WA", svg.WARM, "diamond")]
-    return plots.strips(rows, axis="score, with its 95 % interval", legend=legend)
+    return plots.strips(marks, axis="score, with its 95 % interval", legend=legend)

@@ -4,13 +4,16 @@ Kakouros et al. 2022 (arXiv:2211.01756), section 3.1; the weighted sum of SUPERB
 Axes: B batch, L layers, T frames, D channels.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class LayerMix(nn.Module):
-    """A learned convex combination of the layers, equal weights at first.
+    """A learned convex combination of the layers, equal weights at first; float32 comes out.
 
     Args:
         layers: how many there are, L + 1 in the paper.
@@ -25,12 +28,47 @@ class LayerMix(nn.Module):
 
     def forward(self, layers: Float[Tensor, "B L T D"]) -> Float[Tensor, "B T D"]:
         """h_t = sum_l gamma_l h_{t,l}"""
-        if self.normalise:
-            layers = nn.functional.layer_norm(layers, layers.shape[-1:])
         if layers.shape[1] == 1:  # gamma is 1: spare a copy of all frames
-            return layers[:, 0]
-        gamma = self.weight.softmax(dim=0).to(layers.dtype)
-        return torch.einsum("l,bltd->btd", gamma, layers)  # eq. (1)
+            return _wide(layers[:, 0], self.normalise)
+        gamma = self.weight.softmax(dim=0)
+        if layers.dtype == torch.float32 or layers.requires_grad:
+            return torch.einsum("l,bltd->btd", gamma, _wide(layers, self.normalise))  # eq. (1)
+        return _NarrowMix.apply(layers, gamma, self.normalise)  # type: ignore[return-value]
+
+
+def _wide(layers: Tensor, normalise: bool) -> Tensor:
+    """The layers in float32, each frame normalised if so wished."""
+    layers = layers.float()
+    return nn.functional.layer_norm(layers, layers.shape[-1:]) if normalise else layers
+
+
+class _NarrowMix(torch.autograd.Function):
+    """Eq. (1) over constant layers in half precision, clip by clip.
+
+    Only one clip at a time stands in float32, once more in the backward pass: the einsum would
+    copy all layers of the batch to float32 and hold them until then.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, layers: Tensor, gamma: Tensor, normalise: bool) -> Tensor:
+        ctx.save_for_backward(layers)
+        ctx.normalise = normalise
+        mixed = [gamma @ clip for clip in _one_by_one(layers, normalise)]  # eq. (1)
+        return torch.stack(mixed).unflatten(1, layers.shape[2:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None]:
+        (layers,) = ctx.saved_tensors
+        clips = _one_by_one(layers, ctx.normalise)
+        parts = [clip @ grad for clip, grad in zip(clips, grads[0].flatten(1), strict=True)]
+        return None, torch.stack(parts).sum(dim=0), None
+
+
+def _one_by_one(layers: Tensor, normalise: bool) -> Iterator[Float[Tensor, "L _"]]:
+    """Each clip in float32, in one buffer: fresh memory for each takes longer than the sum."""
+    buffer = torch.empty(layers.shape[1:], dtype=torch.float32, device=layers.device)
+    for clip in layers:
+        yield _wide(buffer.copy_(clip), normalise).flatten(1)
 
 
 MIXES = {"weighted-sum": LayerMix}

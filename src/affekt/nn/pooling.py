@@ -1,17 +1,19 @@
 """From frames to one vector per utterance: weights over time, then a statistic under them.
 
-Kakouros et al. 2022 (arXiv:2211.01756), eqs. (2)-(8); self-attention pooling: Xiang 2024
-(arXiv:2411.19803), eq. (1).
-Axes: B batch, T frames, D channels, H heads. Padding frames have weight zero, always.
+Means: Kakouros et al. 2022 (arXiv:2211.01756), eqs. (2) and (3), whose correlations are in
+affekt.methods.attentive_correlation; self-attention pooling: Xiang 2024 (arXiv:2411.19803),
+eq. (1).
+Axes: B batch, T frames, D channels. Padding frames have weight zero.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-EPS = 1e-9  # under the root of a variance, as in the authors' code; see `correlation`
+EPS = 1e-9  # under the root of a variance, as in the code that the authors of 2211.01756 released
 
 Statistic = Callable[[Tensor, Tensor], Tensor]
 
@@ -22,28 +24,6 @@ class UniformWeights(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
         """w_t = 1 / T"""
         return mask.to(x.dtype) / mask.sum(dim=1, keepdim=True)
-
-
-class AttentiveWeights(nn.Module):
-    """One set of weights from several heads, merged by logsumexp before the softmax.
-
-    Args:
-        dim: D, the channels of a frame.
-        heads: H.
-        bias: of W_att; the authors' code has one, eq. (8) does not print it.
-    """
-
-    def __init__(self, dim: int, *, heads: int = 4, bias: bool = True) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(dim, dim, bias=bias)  # W_att
-        self.heads = nn.Linear(dim, heads)  # q_h, b_h
-
-    def forward(self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-        """w = softmax_t(a_t), eqs. (7) and (8)"""
-        o = self.hidden(x).relu()
-        a = self.heads(o).float().logsumexp(dim=2)  # (B, T)
-        # Differs from the authors' code: padding gets no weight (theirs adds 1 to valid logits).
-        return a.masked_fill(~mask, -torch.inf).softmax(dim=1).to(x.dtype)
 
 
 class SelfAttentionWeights(nn.Module):
@@ -79,26 +59,14 @@ def mean_unbiased_std(x: Float[Tensor, "B T D"], w: Float[Tensor, "B T"]) -> Flo
     return torch.cat([mu, (variance + EPS).sqrt()], dim=1)
 
 
-def correlation(x: Float[Tensor, "B T D"], w: Float[Tensor, "B T"]) -> Float[Tensor, "B P"]:
-    """The correlations above the diagonal, row by row: P = D (D - 1) / 2, eqs. (4)-(6)
-
-    Differs from eq. (5), which adds 1e-8 to s s': the root is taken of the variance plus EPS, as
-    in the authors' code. A dropped channel has variance 0, where the root has no finite gradient.
-    On channels of ordinary variance the two differ by less than 4e-8.
-    """
-    x, w = x.float(), w.float()  # second moments need more than bf16
-    centred = x - mean(x, w)[:, None]
-    sigma = torch.einsum("btd,bte->bde", centred * w[..., None], centred)
-    s = (sigma.diagonal(dim1=1, dim2=2) + EPS).sqrt()
-    c = sigma / (s[:, :, None] * s[:, None, :])
-    row, column = torch.triu_indices(x.shape[2], x.shape[2], offset=1, device=x.device)
-    return c[:, row, column]
-
-
 class Pooling(nn.Module):
-    """Projection to v (section 3.3), dropout of whole channels, weights, statistic.
+    """Projection to v (2211.01756, section 3.3), dropout of whole channels, weights, statistic.
 
-    `dim` = 0 leaves the projection out. `output_dim` is the length of the pooled vector.
+    `output_dim` is the length of the pooled vector.
+
+    Args:
+        dim: of v; 0 leaves the projection out.
+        padding: what v holds in padding frames: zero, or the projection of zero, its bias.
     """
 
     def __init__(
@@ -109,11 +77,13 @@ class Pooling(nn.Module):
         *,
         dim: int,
         channel_dropout: float,
+        padding: Literal["zero", "bias"] = "zero",
     ) -> None:
         super().__init__()
         self.project = nn.Linear(input_dim, dim) if dim else nn.Identity()
         dim = dim or input_dim
         self.channel_dropout = channel_dropout
+        self.padding = padding
         self.weights = weights(dim)
         self.statistic = statistic
         one = torch.zeros(1, 1, dim)
@@ -121,7 +91,10 @@ class Pooling(nn.Module):
 
     def forward(self, h: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B R"]:
         """r, one vector per utterance; what stands in padding frames has no influence"""
-        v = self.project(h).masked_fill(~mask[..., None], 0.0)
+        if self.padding == "bias":
+            v = self.project(h.masked_fill(~mask[..., None], 0.0))
+        else:
+            v = self.project(h).masked_fill(~mask[..., None], 0.0)
         if self.training and self.channel_dropout:  # before the attention, as in the authors' code
             kept = nn.functional.dropout(
                 v.new_ones(v.shape[0], 1, v.shape[2]), self.channel_dropout
@@ -154,37 +127,10 @@ def self_attention_pooling(
     return Pooling(input_dim, SelfAttentionWeights, mean, dim=dim, channel_dropout=channel_dropout)
 
 
-def correlation_pooling(
-    input_dim: int, *, dim: int = 256, channel_dropout: float = 0.25
-) -> Pooling:
-    """Correlations of the channels over time, eqs. (4) and (5)"""
-    return Pooling(
-        input_dim, lambda _: UniformWeights(), correlation, dim=dim, channel_dropout=channel_dropout
-    )
-
-
-def attentive_correlation_pooling(
-    input_dim: int,
-    *,
-    dim: int = 256,
-    heads: int = 4,
-    channel_dropout: float = 0.25,
-    attention_bias: bool = True,
-) -> Pooling:
-    """Correlations of the channels under attentive weights, eqs. (5)-(8)"""
-    return Pooling(
-        input_dim,
-        lambda size: AttentiveWeights(size, heads=heads, bias=attention_bias),
-        correlation,
-        dim=dim,
-        channel_dropout=channel_dropout,
-    )
-
-
-POOLINGS: dict[str, Callable[..., Pooling]] = {
+POOLINGS: dict[str, Callable[..., Pooling] | str] = {
     "mean": mean_pooling,
     "mean-std": mean_std_pooling,
     "self-attention": self_attention_pooling,
-    "correlation": correlation_pooling,
-    "attentive-correlation": attentive_correlation_pooling,
+    "correlation": "affekt.methods.attentive_correlation:correlation_pooling",
+    "attentive-correlation": "affekt.methods.attentive_correlation:attentive_correlation_pooling",
 }

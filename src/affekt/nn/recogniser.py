@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from affekt.encoders.frames import Frames
+from affekt.encoders.frames import Frames, Waves
 from affekt.nn.mixing import LayerMix
 from affekt.nn.pooling import Pooling
 
@@ -23,16 +23,41 @@ class Output:
 
 
 class Recogniser(nn.Module):
-    """The trainable part behind an encoder."""
+    """The trainable part behind an encoder, and the encoder itself where signals come in.
 
-    def __init__(self, mix: LayerMix, pooling: Pooling, head: nn.Sequential) -> None:
+    Args:
+        mix: of the encoder's layers.
+        pooling: over time.
+        head: the last of its parts gives the logits.
+        encoder: an encoder that is trained, or one that meets random crops.
+        standardise: what brings the encoder's channels to one scale. Frames that come in are
+            standardised already.
+    """
+
+    def __init__(
+        self,
+        mix: LayerMix,
+        pooling: Pooling,
+        head: nn.Sequential,
+        *,
+        encoder: nn.Module | None = None,
+        standardise: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.mix = mix
         self.pooling = pooling
         self.head = head
+        self.encoder = encoder
+        self.standardise = standardise or nn.Identity()
 
-    def forward(self, frames: Frames) -> Output:
+    def forward(self, inputs: Frames | Waves) -> Output:
         """Logits and the embedding under them."""
+        frames = inputs if isinstance(inputs, Frames) else self._heard(inputs)
         h = self.mix(frames.layers)
         embedding = self.head[:-1](self.pooling(h, frames.mask))
         return Output(embedding, self.head[-1](embedding))
+
+    def _heard(self, waves: Waves) -> Frames:
+        assert self.encoder is not None
+        frames = self.encoder(waves.wav, waves.lengths)
+        return Frames(self.standardise(frames.layers), frames.mask)

@@ -42,6 +42,6 @@ class Standardise(nn.Module):
         # A division by infinity: such a channel becomes zero.
         self.std.copy_(std.where(std > LEAST * mean.abs(), torch.inf))
 
-    def forward(self, clip: Float[Tensor, "L T D"]) -> Float[Tensor, "L T D"]:
+    def forward(self, layers: Float[Tensor, "*B L T D"]) -> Float[Tensor, "*B L T D"]:
         """(x - mean) / std"""
-        return (clip - self.mean) / self.std
+        return (layers - self.mean) / self.std

@@ -17,9 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from affekt import audio
-from affekt.batches import FrameDataset, loader
+from affekt.batches import UtteranceDataset, in_order, loader
 from affekt.encoders import ENCODERS
-from affekt.encoders.extract import Clip, Live, is_random
 from affekt.labels import order
 from affekt.losses import OBJECTIVES
 from affekt.nn.heads import HEADS
@@ -29,15 +28,17 @@ from affekt.nn.recogniser import Recogniser
 from affekt.nn.standardise import Standardise
 from affekt.parts import Registry, Section, build, find, options
 from affekt.recipe import Recipe, Stage
+from affekt.signals import Signals, is_random
 from affekt.training.optim import OPTIMIZERS, SCHEDULES
 from affekt.training.stage import StageModule
 from affekt.types import Fold, Prediction, Utterance
 
 JUDGED_AT_ONCE = 64  # utterances
+MONITORED = {"best-dev": "dev_UA", "best-dev-WA": "dev_WA"}  # by a stage's `select`
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
-Clips = Mapping[str, Clip]
+Inputs = Mapping[str, Any]
 Row = dict[str, int | float]
 
 
@@ -47,7 +48,7 @@ class Trained:
 
     predictions: list[Prediction]
     embeddings: np.ndarray  # (N, E), in the order of the predictions
-    history: list[Row]  # one per epoch
+    history: list[Row]  # one per epoch or evaluation
 
 
 def check(recipe: Recipe) -> None:
@@ -62,18 +63,20 @@ def check(recipe: Recipe) -> None:
         options(SCHEDULES, stage.schedule, "schedule")
 
 
-def recogniser(recipe: Recipe, layers: int, dim: int, classes: int) -> Recogniser:
-    """The untrained network that a recipe describes."""
+def recogniser(
+    recipe: Recipe, layers: int, dim: int, classes: int, **front: nn.Module | None
+) -> Recogniser:
+    """The untrained network that a recipe describes; `front` as in Recogniser."""
     assert recipe.pooling is not None
     pooling = build(POOLINGS, recipe.pooling, "pooling", dim)
     head = build(HEADS, recipe.head, "head", pooling.output_dim, classes)
-    return Recogniser(build(MIXES, recipe.mix, "mix", layers), pooling, head)
+    return Recogniser(build(MIXES, recipe.mix, "mix", layers), pooling, head, **front)
 
 
 def train(
     recipe: Recipe,
     fold: Fold,
-    clips: Clips,
+    inputs: Inputs,
     *,
     seed: int,
     folder: Path,
@@ -82,50 +85,63 @@ def train(
     """Train through all stages, save the model under `folder`, and judge the test side.
 
     Args:
-        clips: frames of every utterance of the fold, by `Utterance.key`.
+        inputs: of every utterance of the fold by `Utterance.key`: frames, or signals if the
+            encoder is trained.
         steps: of the audio; random ones are drawn anew in every epoch of training.
     """
     lightning.seed_everything(seed, verbose=False)
     classes = order(u.emotion for u in fold.train)  # what else is tested cannot be recognised
-    layers, _, dim = clips[fold.train[0].key].shape
-    standardise = _scales(recipe, fold, clips, layers=layers, dim=dim)
-    # Once per fold, not once per step.
-    seen = {u.key: standardise(clips[u.key]) for u in (*fold.train, *fold.dev, *fold.test)}
-    drawn: Clips = seen
-    if is_random(steps):
-        drawn = Live(recipe.encoder, fold.train, steps, seed=seed, then=standardise)
-    train_side = FrameDataset(fold.train, drawn, classes)
+    live = isinstance(inputs, Signals) or is_random(steps)
+    encoder = build(ENCODERS, recipe.encoder, "encoder") if live else None
+    if encoder is not None:
+        layers, dim = encoder.layers, encoder.dim
+    else:
+        layers, _, dim = inputs[fold.train[0].key].shape
+    standardise = _scales(recipe, fold, inputs, layers=layers, dim=dim)
+    seen = inputs
+    if not isinstance(standardise, nn.Identity):  # once per fold, not once per step
+        said = (*fold.train, *fold.dev, *fold.test)
+        seen = {u.key: standardise(inputs[u.key]) for u in said}
+    drawn = Signals(fold.train, steps, seed=seed) if live else seen
+    model = recogniser(recipe, layers, dim, len(classes), encoder=encoder, standardise=standardise)
+    train_side = UtteranceDataset(fold.train, drawn, classes)
     known = [u for u in fold.dev if u.emotion in classes]
-    dev_side = FrameDataset(known, seen, classes)
-    model = recogniser(recipe, layers, dim, len(classes))
+    dev_side = UtteranceDataset(known, seen, classes)
     history: list[Row] = []
     for number, stage in enumerate(recipe.stage):
-        rows = _run_stage(model, stage, train_side, dev_side, seed=seed)
-        past = len(history)  # epochs count on through the stages
-        history += [{"stage": number, **row, "epoch": past + row["epoch"]} for row in rows]
-    _save(folder, standardise, model, classes)
-    test_side = FrameDataset(fold.test, seen, classes)
+        name = f"seed {seed}, fold {fold.name}, stage {number}"
+        rows = _run_stage(model, stage, train_side, dev_side, seed=seed, name=name)
+        past = history[-1] if history else {}  # epochs and steps count on through the stages
+        on = {key: past.get(key, 0) for key in ("epoch", "steps")}
+        history += [{"stage": number, **row, **{k: row[k] + on[k] for k in on}} for row in rows]
+    _save(folder, model, classes)
+    test_side = UtteranceDataset(fold.test, seen, classes)
     return Trained(*judge(model, test_side, fold=fold.name, seed=seed), history)
 
 
-def _scales(recipe: Recipe, fold: Fold, clips: Clips, *, layers: int, dim: int) -> nn.Module:
+def _scales(recipe: Recipe, fold: Fold, inputs: Inputs, *, layers: int, dim: int) -> nn.Module:
     """What brings the encoder's channels to one scale, where they need it."""
     if not getattr(find(ENCODERS, recipe.encoder.name, "encoder"), "standardise", False):
         return nn.Identity()
     standardise = Standardise(layers, dim)
-    standardise.fit(clips[u.key] for u in fold.train)
+    standardise.fit(inputs[u.key] for u in fold.train)
     return standardise
 
 
-def _save(folder: Path, standardise: nn.Module, model: nn.Module, classes: Sequence[str]) -> None:
+def _save(folder: Path, model: Recogniser, classes: Sequence[str]) -> None:
+    """The weights, but for those of an encoder that its checkpoint holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"standardise.{name}": t for name, t in standardise.state_dict().items()}
-    tensors |= {f"recogniser.{name}": t for name, t in model.state_dict().items()}
+    learnt = model.encoder is not None and any(p.requires_grad for p in model.encoder.parameters())
+    tensors = {
+        name: tensor.contiguous()
+        for name, tensor in model.state_dict().items()
+        if learnt or not name.startswith("encoder.")
+    }
     save_file(tensors, folder / "model.safetensors", {"classes": "\n".join(classes)})
 
 
 class _History(lightning.Callback):
-    """Collects what is logged, one row per epoch."""
+    """Collects what is logged, one row per epoch, or per evaluation where steps are counted."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -134,11 +150,18 @@ class _History(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         logged = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": trainer.current_epoch + 1, **logged})
+        at = {"epoch": trainer.current_epoch + 1, "steps": trainer.global_step}
+        self.rows.append({**at, **logged})
 
 
 def _run_stage(
-    model: Recogniser, stage: Stage, train: FrameDataset, dev: FrameDataset, *, seed: int
+    model: Recogniser,
+    stage: Stage,
+    train: UtteranceDataset,
+    dev: UtteranceDataset,
+    *,
+    seed: int,
+    name: str,
 ) -> list[Row]:
     """Train `model` in place; afterwards it holds the weights that `stage.select` asks for."""
     module = StageModule(
@@ -146,37 +169,44 @@ def _run_stage(
         build(OBJECTIVES, stage.objective, "objective"),
         optimizer=_bound(OPTIMIZERS, stage.optimizer, "optimizer"),
         schedule=_bound(SCHEDULES, stage.schedule, "schedule"),
+        name=name,
     )
     history = _History()
-    batches = loader(train, stage.batch_size, seed=seed)
-    to_choose_on = loader(dev, JUDGED_AT_ONCE, seed=None) if len(dev) else None
+    batches = loader(train, stage.batch_size, seed=seed, batches=stage.batches)
+    to_choose_on = in_order(dev, JUDGED_AT_ONCE) if len(dev) else None
+    monitored = MONITORED.get(stage.select) if to_choose_on else None
+    best = None
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         # Lightning advises on workers, log intervals and loggers; none of it applies here.
         warnings.filterwarnings("ignore", module="lightning")
-        best = ModelCheckpoint(folder, monitor="dev_UA", mode="max", save_weights_only=True)
-        choose_best = stage.select == "best-dev" and to_choose_on is not None
-        trainer = lightning.Trainer(
-            max_epochs=stage.epochs,
-            accelerator="auto",
-            devices=1,
-            logger=False,
-            callbacks=[history, best] if choose_best else [history],
-            enable_checkpointing=choose_best,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            accumulate_grad_batches=stage.accumulate,
-            gradient_clip_val=stage.clip or None,
-            deterministic="warn",
-        )
+        if monitored:  # saved anew when it is strictly better
+            best = ModelCheckpoint(folder, monitor=monitored, mode="max", save_weights_only=True)
+        trainer = _trainer(stage, [history, best] if best else [history])
         try:
             trainer.fit(module, batches, to_choose_on)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-        if choose_best:
+        if best:
             saved = torch.load(best.best_model_path, weights_only=True)
             module.load_state_dict(saved["state_dict"])
     return history.rows
+
+
+def _trainer(stage: Stage, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    return lightning.Trainer(
+        max_epochs=stage.rounds,
+        accelerator="auto",
+        devices=1,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        accumulate_grad_batches=stage.accumulate,
+        gradient_clip_val=stage.clip or None,
+        deterministic="warn",
+    )
 
 
 def _bound(registry: Registry, section: Section, what: str) -> Callable[..., Any]:
@@ -185,15 +215,15 @@ def _bound(registry: Registry, section: Section, what: str) -> Callable[..., Any
 
 @torch.inference_mode()
 def judge(
-    model: Recogniser, test: FrameDataset, *, fold: str, seed: int
+    model: Recogniser, test: UtteranceDataset, *, fold: str, seed: int
 ) -> tuple[list[Prediction], np.ndarray]:
     """Predictions for the test side and the embeddings (N, E) under them, in its order."""
     model.eval()
     device = next(model.parameters()).device
     probabilities: dict[str, list[float]] = {}
     embeddings: dict[str, np.ndarray] = {}
-    for batch in loader(test, JUDGED_AT_ONCE, seed=None):
-        output = model(batch.to(device).frames)
+    for batch in in_order(test, JUDGED_AT_ONCE):
+        output = model(batch.to(device).inputs)
         rows = output.logits.double().softmax(dim=1).tolist()
         probabilities |= dict(zip(batch.keys, rows, strict=True))
         embeddings |= dict(zip(batch.keys, output.embedding.cpu().numpy(), strict=True))

@@ -1,32 +1,28 @@
 """Optimisers and learning-rate schedules by name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+Groups = list[dict[str, list[Parameter]]]  # each may get a learning rate of its own
 
-def adam(
-    parameters: Iterable[Parameter], *, lr: float = 1e-4, weight_decay: float = 0.0
-) -> Optimizer:
+
+def adam(groups: Groups, *, lr: float = 1e-4, weight_decay: float = 0.0) -> Optimizer:
     """Adam; weight decay is added to the gradient."""
-    return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    return torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay)
 
 
-def adamw(
-    parameters: Iterable[Parameter], *, lr: float = 1e-4, weight_decay: float = 0.01
-) -> Optimizer:
+def adamw(groups: Groups, *, lr: float = 1e-4, weight_decay: float = 0.01) -> Optimizer:
     """Adam with decoupled weight decay."""
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay)
 
 
-def adagrad(
-    parameters: Iterable[Parameter], *, lr: float = 3e-4, weight_decay: float = 0.0
-) -> Optimizer:
+def adagrad(groups: Groups, *, lr: float = 3e-4, weight_decay: float = 0.0) -> Optimizer:
     """Adagrad, the optimiser of arXiv:2311.13678."""
-    return torch.optim.Adagrad(parameters, lr=lr, weight_decay=weight_decay)
+    return torch.optim.Adagrad(groups, lr=lr, weight_decay=weight_decay)
 
 
 def constant(optimizer: Optimizer, steps: int) -> LRScheduler:

@@ -1,19 +1,27 @@
 """One stage of training as a LightningModule: model, objective, optimiser, schedule, dev scores."""
 
+import logging
 from collections.abc import Callable
+from typing import Any
 
 import lightning.pytorch as lightning
 import torch
 from jaxtyping import Int
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from affekt.batches import Batch
+from affekt.errors import AffektError
 from affekt.evaluation.metrics import unweighted_accuracy, weighted_accuracy
 from affekt.losses.classification import Losses
 from affekt.nn.recogniser import Output, Recogniser
+
+SKIPPED_AT_MOST = 100  # optimiser steps in a row
+
+log = logging.getLogger(__name__)
 
 Objective = Callable[[Output, Int[Tensor, " B"]], Losses]
 
@@ -21,7 +29,11 @@ Objective = Callable[[Output, Int[Tensor, " B"]], Losses]
 class StageModule(lightning.LightningModule):
     """Trains `model` for one stage and scores the dev side after every epoch.
 
-    Logs `train_loss`, `dev_loss`, `dev_UA`, `dev_WA` and the named parts of the objective.
+    Logs `train_loss`, `dev_loss`, `dev_UA`, `dev_WA` and the named parts of the objective. An
+    optimiser step whose gradient is not finite is skipped, as in s3prl.
+
+    Args:
+        name: of this training in messages.
     """
 
     def __init__(
@@ -31,17 +43,20 @@ class StageModule(lightning.LightningModule):
         *,
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[Optimizer, int], LRScheduler],
+        name: str = "training",
     ) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
         self._optimizer = optimizer
         self._schedule = schedule
+        self._name = name
         self._confusion: Tensor | None = None
+        self._skipped = 0  # steps in a row
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
-        losses = self.objective(self.model(batch.frames), batch.labels)
+        losses = self.objective(self.model(batch.inputs), batch.labels)
         sizes = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
         self.log("train_loss", losses.total, **sizes)
         if len(losses.parts) > 1:
@@ -50,7 +65,7 @@ class StageModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Count what is judged as what."""
-        output = self.model(batch.frames)
+        output = self.model(batch.inputs)
         loss = self.objective(output, batch.labels).total
         self.log("dev_loss", loss, on_epoch=True, batch_size=len(batch.labels))
         classes = output.logits.shape[1]
@@ -66,9 +81,43 @@ class StageModule(lightning.LightningModule):
             self.log("dev_WA", float(weighted_accuracy(confusion)))
         self._confusion = None
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient's norm; without a finite norm take the gradient away.
+
+        Raises:
+            AffektError: that happened SKIPPED_AT_MOST times in a row.
+        """
+        tensors = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = get_total_norm([p.grad for p in tensors if p.grad is not None])
+        if norm.isfinite():
+            self._skipped = 0
+            if gradient_clip_val:
+                clip_grads_with_norm_(tensors, gradient_clip_val, norm)
+            return
+        self._skipped += 1
+        if self._skipped == SKIPPED_AT_MOST:
+            raise AffektError(
+                f"{self._name}: the loss or its gradient was NaN or infinite in "
+                f"{SKIPPED_AT_MOST} steps in a row; lower the learning rate, or check the audio"
+            )
+        log.warning("%s: step skipped, its gradient is not finite", self._name)
+        optimizer.zero_grad(set_to_none=True)  # the optimiser passes over such parameters
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and its schedule stepped once per update."""
-        optimizer = self._optimizer([p for p in self.parameters() if p.requires_grad])
+        """The optimiser, with a learning rate of its own for the encoder; a schedule by update."""
+        encoder: Any = self.model.encoder
+        fine_tuned = [p for p in encoder.parameters() if p.requires_grad] if encoder else []
+        within = set(map(id, fine_tuned))
+        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in within]
+        groups = [{"params": rest}, {"params": fine_tuned}]
+        optimizer = self._optimizer([group for group in groups if group["params"]])
+        for group in optimizer.param_groups[1:]:
+            group["lr"] *= encoder.lr_factor
         schedule = self._schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {
             "optimizer": optimizer,

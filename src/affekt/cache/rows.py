@@ -1,12 +1,7 @@
-"""What was computed once and need not be computed again: rows of numbers by key.
-
-The folder is $AFFEKT_CACHE, or `affekt` in the cache folder that the platform gives a user.
-"""
+"""Rows of numbers by key, such as openSMILE functionals, in one SQLite file."""
 
 import logging
-import os
 import sqlite3
-import sys
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,17 +15,6 @@ log = logging.getLogger(__name__)
 PATIENCE = 60.0  # seconds that one process waits for another one's commit
 CHUNK = 900  # keys in one query; old builds of SQLite allow 999
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def folder() -> Path:
-    """The cache folder of this user; it need not exist yet."""
-    if chosen := os.environ.get("AFFEKT_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "affekt"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/affekt"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "affekt"
 
 
 class Rows:

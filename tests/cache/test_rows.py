@@ -3,18 +3,18 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from affekt import cache
+from affekt.cache import rows as module
+from affekt.cache.rows import Rows
 from affekt.errors import AffektError
 
 
 @pytest.fixture
 def rows(tmp_path):
-    rows = cache.Rows(tmp_path / "deep" / "rows.sqlite")
+    rows = Rows(tmp_path / "deep" / "rows.sqlite")
     yield rows
     rows.close()
 
@@ -27,7 +27,7 @@ def vectors(n, dim=88):
 def test_rows_come_back_bit_for_bit_in_another_connection(rows):
     given = vectors(5)
     rows.put(given)
-    again = cache.Rows(rows.path)
+    again = Rows(rows.path)
     found = again.get(["key3", "nobody", "key0", "key3"])
     again.close()
     assert set(found) == {"key0", "key3"}
@@ -60,7 +60,7 @@ def test_a_file_that_is_no_database_is_started_anew_with_a_warning(tmp_path, cap
     path = tmp_path / "rows.sqlite"
     path.write_bytes(b"not a database, " * 500)
     with caplog.at_level(logging.WARNING):
-        rows = cache.Rows(path)
+        rows = Rows(path)
     rows.put(vectors(3))
     assert "damaged" in caplog.text
     assert len(rows.get(vectors(3))) == 3
@@ -72,7 +72,7 @@ def test_a_database_with_overwritten_pages_is_started_anew_with_a_warning(rows, 
     rows.close()
     whole = rows.path.read_bytes()
     rows.path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
-    again = cache.Rows(rows.path)
+    again = Rows(rows.path)
     with caplog.at_level(logging.WARNING):
         assert again.get(vectors(500)) == {}
     assert "damaged" in caplog.text
@@ -86,7 +86,7 @@ def test_a_put_into_a_damaged_database_starts_it_anew_and_keeps_the_rows(rows, c
     rows.close()
     whole = rows.path.read_bytes()
     rows.path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
-    again = cache.Rows(rows.path)
+    again = Rows(rows.path)
     with caplog.at_level(logging.WARNING):
         again.put(vectors(2))
     assert "damaged" in caplog.text
@@ -95,11 +95,11 @@ def test_a_put_into_a_damaged_database_starts_it_anew_and_keeps_the_rows(rows, c
 
 
 def test_another_processs_long_write_is_an_error_that_says_what_would_do(rows, monkeypatch):
-    monkeypatch.setattr(cache, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
     other = sqlite3.connect(rows.path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(AffektError, match="database is locked"):
-        cache.Rows(rows.path).get(["a"])
+        Rows(rows.path).get(["a"])
     other.close()
 
 
@@ -116,7 +116,7 @@ def test_a_row_with_a_flipped_bit_counts_as_missing(rows):
 
 def test_several_processes_write_at_once_and_lose_nothing(rows):
     script = (
-        "import sys, numpy as np; from pathlib import Path; from affekt.cache import Rows\n"
+        "import sys, numpy as np; from pathlib import Path; from affekt.cache.rows import Rows\n"
         "rows = Rows(Path(sys.argv[1]))\n"
         "for i in range(30): rows.put({f'{sys.argv[2]}-{i}': np.full(4, i)})\n"
     )
@@ -130,15 +130,4 @@ def test_several_processes_write_at_once_and_lose_nothing(rows):
 def test_a_folder_that_cannot_be_made_says_what_would_do(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AffektError, match=r"rows\.sqlite cannot be used .* set AFFEKT_CACHE"):
-        cache.Rows(tmp_path / "file" / "rows.sqlite")
-
-
-def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "mine"))
-    assert cache.folder() == tmp_path / "mine"
-    monkeypatch.delenv("AFFEKT_CACHE")
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.folder() == tmp_path / "affekt"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache.folder() == Path.home() / ".cache" / "affekt"
+        Rows(tmp_path / "file" / "rows.sqlite")

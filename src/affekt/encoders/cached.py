@@ -1,0 +1,245 @@
+"""Frames of a frozen speech encoder: made once, then read from the cache.
+
+On a CPU every core encodes one utterance at a time. Without padding and without threads that wait
+for each other this is the fastest way there (benchmarks/encoding.py), and the frames do not
+depend on anything else, to the last bit. A GPU encodes batches of like length.
+Axes: L layers, T frames, D channels.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import PurePath
+from random import Random
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from rich.filesize import decimal
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from affekt import audio
+from affekt.cache.frames import FrameStore
+from affekt.cache.space import room, size_of
+from affekt.encoders import checkpoint, speech
+from affekt.errors import AffektError, AudioError
+from affekt.signals import signal
+from affekt.types import Utterance
+
+log = logging.getLogger(__name__)
+
+RATE = 50.0  # frames in a second, of all these encoders
+TOGETHER = 320.0  # seconds of sound in a batch on a GPU
+AHEAD = 4  # jobs per worker that are begun before they are needed
+
+Clip = Float[Tensor, "L _ D"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class CachedFrames(Mapping[str, Clip]):
+    """bfloat16 frames by `Utterance.key`, mapped from the cache.
+
+    What is damaged there is made anew when it is asked for.
+
+    Args:
+        options: of the encoder, see affekt.encoders.speech.Speech.
+        utterances: whose frames are wanted.
+        steps: what is done to the signal first; random ones take their fixed form.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        utterances: Sequence[Utterance],
+        steps: Sequence[audio.Step],
+    ) -> None:
+        self.options = dict(options)
+        self.utterances = {u.key: u for u in utterances}
+        self.steps = steps
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._names = {u.key: audio.key_of(u, steps) for u in utterances}
+        self.store = FrameStore(*self._store(), storage=self.options["storage"])
+        self._encoder: speech.Speech | None = None
+
+    def _store(self) -> tuple[str, dict[str, Any]]:
+        """The name of the encoder's store, and what it says about itself."""
+        model, revision = self.options["model"], self.options["revision"]
+        precision, normalise = self.options["precision"], self.options["normalise"]
+        folder = checkpoint.locate(model, revision)
+        key = speech.identity(folder, precision=precision, normalise=normalise, device=self.device)
+        digest = blake2b(key.encode(), digest_size=6).hexdigest()
+        about = {"encoder": model, "revision": revision, "normalise": normalise, "identity": key}
+        return f"{PurePath(model).name}-{digest}", about
+
+    def encoder(self) -> speech.Speech:
+        """The encoder, loaded when the first frames are missing."""
+        if self._encoder is None:
+            self._encoder = speech.Speech(**self.options).to(self.device)
+        return self._encoder
+
+    def fill(self, tick: Callable[[int], None]) -> dict[str, str]:
+        """Make what is missing; {key: reason} of the utterances that have no frames.
+
+        Several processes may do so at once: each takes what is missing in an order of its own.
+        """
+        there = self.store.lengths(self._names.values())
+        missing = [u for key, u in self.utterances.items() if self._names[key] not in there]
+        tick(len(self.utterances) - len(missing))
+        if not missing:
+            return {}
+        self._announce(missing)
+        Random(os.getpid()).shuffle(missing)
+        made = self._alone(missing) if self.device.type == "cpu" else self._together(missing)
+        reasons = {}
+        for u, reason in made:
+            if reason is not None:
+                reasons[u.key] = reason
+            tick(1)
+        return reasons
+
+    def _announce(self, missing: Sequence[Utterance]) -> None:
+        """Say what will be written, and refuse if there is no room for it."""
+        encoder = self.encoder()
+        frames = round(sum(map(audio.seconds, missing)) * RATE)
+        needed = size_of(frames, encoder.layers, encoder.dim, storage=self.store.storage)
+        free = room(self.store.folder)
+        told = (
+            f"the frames of {len(missing)} utterances take about {decimal(needed)} in "
+            f"{self.store.folder}, where {decimal(free)} are free"
+        )
+        if needed > free:
+            raise AffektError(
+                f"{told}; make room there, set AFFEKT_CACHE to another folder, "
+                'or take half with -s encoder.storage="int8"'
+            )
+        log.info("%s", told)
+
+    def _alone(self, missing: Sequence[Utterance]) -> Iterator[tuple[Utterance, str | None]]:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with _one_thread_each(), _pool(cores or 1) as pool:
+            yield from _in_turn(pool, self._make, missing, (cores or 1) * AHEAD)
+
+    def _make(self, u: Utterance) -> tuple[Utterance, str | None]:
+        """Make the frames of one utterance, unless another process has done so meanwhile."""
+        if self.store.lengths([self._names[u.key]]):
+            return u, None
+        try:
+            wav = signal(u, self.steps)
+        except AudioError as e:
+            return u, str(e)
+        return self._keep(*self._encoded([(u, wav)])[0])
+
+    def _together(self, missing: Sequence[Utterance]) -> Iterator[tuple[Utterance, str | None]]:
+        with _pool(AHEAD) as pool:
+            for clips in _in_turn(pool, self._read, _batches(missing), AHEAD):
+                good = [(u, wav) for u, wav in clips if isinstance(wav, Tensor)]
+                yield from ((u, wav) for u, wav in clips if isinstance(wav, str))
+                if good:
+                    yield from pool.map(lambda made: self._keep(*made), self._encoded(good))
+
+    def _read(self, batch: Sequence[Utterance]) -> list[tuple[Utterance, Tensor | str]]:
+        """The waves of a batch, or why there is none; what is there by now is left out."""
+        clips: list[tuple[Utterance, Tensor | str]] = []
+        for u in batch:
+            try:
+                clips.append((u, signal(u, self.steps)))
+            except AudioError as e:
+                clips.append((u, str(e)))
+        return clips
+
+    @torch.inference_mode()
+    def _encoded(self, clips: Sequence[tuple[Utterance, Tensor]]) -> list[tuple[Utterance, Tensor]]:
+        lengths = torch.tensor([len(wav) for _, wav in clips], device=self.device)
+        waves = pad_sequence([wav for _, wav in clips], batch_first=True).to(self.device)
+        frames = self.encoder()(waves, lengths)
+        counts = frames.mask.sum(dim=1).tolist()
+        rows = zip(clips, frames.layers.cpu(), counts, strict=True)
+        return [(u, row[:, :n]) for (u, _), row, n in rows]
+
+    def _keep(self, u: Utterance, frames: Clip) -> tuple[Utterance, str | None]:
+        if not frames.isfinite().all():
+            return u, (
+                f"{u.audio}: the encoder gives frames that are NaN or infinite; "
+                'try -s encoder.precision="fp32", or leave it out of the corpus'
+            )
+        self.store.put(self._names[u.key], frames)
+        return u, None
+
+    def __getitem__(self, key: str) -> Clip:
+        u = self.utterances[key]
+        for _ in range(2):
+            if (frames := self.store.get(self._names[key])) is not None:
+                return frames
+            _, reason = self._make(u)
+            if reason is not None:
+                raise AudioError(reason)
+        raise AffektError(f"the cache {self.store.folder} does not keep what is written to it")
+
+    def read_into(self, key: str, part: Float[Tensor, "L T D"]) -> None:
+        """Put the frames into part of a batch, straight from the file if that can be."""
+        if not self.store.read_into(self._names[key], part):
+            part.copy_(self[key])
+
+    def lengths(self, keys: Iterable[str]) -> list[int]:
+        """How many frames each of these has."""
+        keys = list(keys)
+        known = self.store.lengths(self._names[key] for key in keys)
+        return [known.get(self._names[key]) or self[key].shape[1] for key in keys]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.utterances)
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+
+def _batches(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
+    """Batches of like length with at most TOGETHER seconds of sound and padding, in any order."""
+    timed = sorted(((audio.seconds(u), n) for n, u in enumerate(utterances)))
+    batches: list[list[Utterance]] = [[]]
+    for seconds, n in timed:
+        if batches[-1] and seconds * (len(batches[-1]) + 1) > TOGETHER:
+            batches.append([])
+        batches[-1].append(utterances[n])
+    Random(os.getpid()).shuffle(batches)
+    return batches
+
+
+def _in_turn(
+    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Generator[Result]:
+    """The results in order, with so many jobs begun beyond the one that is waited for."""
+    begun: deque[Future[Result]] = deque()
+    for item in items:
+        begun.append(pool.submit(work, item))
+        if len(begun) > ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor]:
+    """Threads that begin nothing more once the reader stops, be it by an error."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """torch computes within the thread that asks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

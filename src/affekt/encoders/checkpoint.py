@@ -1,0 +1,144 @@
+"""Checkpoints of speech encoders in Hugging Face's format: found, loaded, refused if not whole.
+
+A checkpoint is a folder with `config.json`, `preprocessor_config.json` and safetensors, or the id
+of one on the hub. Pickled weights are never read: they may run any code.
+"""
+
+import json
+from functools import cache
+from hashlib import file_digest
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from xxhash import xxh3_128
+
+from affekt.errors import EncoderError, choose
+
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+WEIGHTS = "*.safetensors"
+
+# The model of each `model_type`: its module in transformers, and its class.
+FAMILIES: dict[str, tuple[str, str]] = {
+    "hubert": ("hubert", "HubertModel"),
+    "wavlm": ("wavlm", "WavLMModel"),
+    "wav2vec2": ("wav2vec2", "Wav2Vec2Model"),
+    "data2vec-audio": ("data2vec", "Data2VecAudioModel"),
+    "whisper": ("whisper", "WhisperModel"),
+}
+# What stands on top of an encoder, in pre-training or for another task, and is not needed here.
+HEADS = ("quantizer.", "project_q.", "project_hid.", "final_proj.", "lm_head.", "projector.")
+HEADS += ("classifier.", "layer_weights", "label_embs_concat", "proj_out.", "decoder.", "adapter.")
+# Learned, but used only where SpecAugment masks frames; some checkpoints come without.
+SPARE = ("masked_spec_embed",)
+
+
+def locate(model: str, revision: str | None) -> Path:
+    """The folder of a checkpoint, given as a folder or as the id of one on the hub.
+
+    HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT are honoured.
+
+    Raises:
+        EncoderError: there is none, or it lacks a file.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        folder = _downloaded(model, revision)
+    elif revision is not None:
+        raise EncoderError(f"{model} is a folder, which has no revision '{revision}'; leave it out")
+    for name in (CONFIG, PREPROCESSOR):
+        if not (folder / name).is_file():
+            raise EncoderError(f"{folder}: no {name}; is it a checkpoint of a speech encoder?")
+    if not any(folder.glob(WEIGHTS)):
+        raise EncoderError(
+            f"{model}: no safetensors, and affekt never unpickles weights; "
+            'name a revision that has them, such as revision = "refs/pr/1" of the hub\'s own '
+            "conversion, or load the model with transformers once and save it with save_pretrained"
+        )
+    return folder
+
+
+def _downloaded(model: str, revision: str | None) -> Path:
+    import huggingface_hub as hub
+
+    try:
+        wanted = [CONFIG, PREPROCESSOR, WEIGHTS, f"{WEIGHTS}.index.json"]
+        return Path(hub.snapshot_download(model, revision=revision, allow_patterns=wanted))
+    except (OSError, ValueError) as e:
+        called = f"'{model}' (revision {revision})" if revision else f"'{model}'"
+        reason = str(e).splitlines()[0].rstrip(".")
+        raise EncoderError(
+            f"no checkpoint {called}: not a folder, and not to be had from the hub ({reason}); "
+            "download it on a machine with a connection, or name another one with --encoder"
+        ) from e
+
+
+def settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `config.json` and `preprocessor_config.json` of a checkpoint hold."""
+    return _json(folder / CONFIG), _json(folder / PREPROCESSOR)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise EncoderError(f"{path} is not JSON ({e}); copy the checkpoint again") from e
+
+
+def load(folder: Path) -> nn.Module:
+    """The model of a checkpoint in float32, every weight of its encoder from the file.
+
+    Raises:
+        EncoderError: another kind of model, or weights are missing, left over or of another shape.
+    """
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    kind = str(settings(folder)[0].get("model_type"))
+    module, name = choose(FAMILIES, kind, f"{folder}: model_type", EncoderError)
+    logging.set_verbosity_error()  # what it would report, the lines below refuse
+    logging.disable_progress_bar()
+    model_class = getattr(import_module(f"transformers.models.{module}"), name)
+    try:
+        model, found = model_class.from_pretrained(
+            folder,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told of below
+            dtype="float32",
+        )
+    except (SafetensorError, RuntimeError, ValueError, OSError) as e:
+        reason = str(e).splitlines()[0]
+        raise EncoderError(f"{folder}: cannot be loaded ({reason}); copy it again") from e
+    missing = [key for key in found["missing_keys"] if not key.endswith(SPARE)]
+    left = [key for key in found["unexpected_keys"] if not _on_top(key)]
+    shapes = [str(key[0]) for key in found["mismatched_keys"]]
+    for keys, what in ((missing, "missing"), (left, "unexpected"), (shapes, "of another shape")):
+        if keys:
+            raise EncoderError(
+                f"{folder}: {len(keys)} weights are {what}: {', '.join(sorted(keys)[:5])}"
+                f"{', ...' if len(keys) > 5 else ''}; the encoder would be random there, "
+                "so take a checkpoint whose weights fit its config.json"
+            )
+    return model
+
+
+def _on_top(key: str) -> bool:
+    """Whether a weight belongs to a head: 'wav2vec2.encoder.x' does not, 'quantizer.x' does."""
+    return key.startswith(HEADS) or key.startswith(tuple(f"model.{head}" for head in HEADS))
+
+
+def digest(folder: Path) -> str:
+    """A key of everything that a checkpoint's frames depend on."""
+    whole = xxh3_128()
+    for path in sorted([folder / CONFIG, folder / PREPROCESSOR, *folder.glob(WEIGHTS)]):
+        state = path.stat()
+        whole.update(_file_digest(path, state.st_size, state.st_mtime_ns))
+    return whole.hexdigest()
+
+
+@cache
+def _file_digest(path: Path, size: int, modified: int) -> bytes:
+    with path.open("rb") as file:
+        return file_digest(file, xxh3_128).digest()

@@ -1,0 +1,150 @@
+"""Speech encoders from checkpoints: HuBERT, WavLM, wav2vec 2.0 / XLSR, data2vec-audio, Whisper.
+
+Layer 0 is the input of the first transformer layer, the top layer comes after the final norm:
+s3prl's convention, L + 1 layers in all. Axes: B batch, S samples, L layers, T frames, D channels.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from affekt.audio import RATE
+from affekt.cache.space import Storage
+from affekt.encoders import checkpoint
+from affekt.encoders.frames import Frames, valid
+from affekt.errors import EncoderError
+
+VERSION = 1  # of the way from a wave to frames; cached frames are made anew when it goes up
+
+Precision = Literal["bf16", "fp32"]
+
+
+class Speech(nn.Module):
+    """A checkpoint as an encoder.
+
+    Args:
+        model: a folder, or the id of a checkpoint on the hub.
+        revision: of the hub's; a branch, tag or commit.
+        trainable: what is fine-tuned: nothing, the transformer, or the front end as well.
+        lr_factor: of the encoder's learning rate to that of everything behind it.
+        precision: "bf16" where the processor computes in it, else float32.
+        normalise: each utterance to zero mean and unit variance; as the preprocessor says if
+            not given. Whisper has its own front end and takes none.
+        spec_augment: mask stretches of time in training, as the model's config says.
+        storage: how frames lie in the cache; "int8" takes half the room.
+    """
+
+    standardise = False  # layer norms have brought the channels to one scale
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        revision: str | None = None,
+        trainable: Literal["none", "transformer", "all"] = "none",
+        lr_factor: float = 1.0,
+        precision: Precision = "bf16",
+        normalise: bool | None = None,
+        spec_augment: bool = False,
+        storage: Storage = "bf16",
+    ) -> None:
+        super().__init__()
+        folder = checkpoint.locate(model, revision)
+        config, preprocessor = checkpoint.settings(folder)
+        _check_rate(model, preprocessor)
+        loaded: Any = checkpoint.load(folder)
+        loaded.config.apply_spec_augment = spec_augment
+        self.network: Any
+        if config["model_type"] == "whisper":
+            if normalise is not None or spec_augment:
+                raise EncoderError(
+                    f"{model}: Whisper takes neither 'normalise' nor 'spec_augment'; leave them out"
+                )
+            self.network = _whisper(loaded, preprocessor)
+        else:
+            self.network = _wave(loaded, preprocessor, normalise)
+        self.layers: int = self.network.layers
+        self.dim: int = self.network.dim
+        self.trainable = trainable
+        self.lr_factor = lr_factor
+        self.precision: Precision = precision
+        self.storage: Storage = storage
+        self._freeze()
+
+    def _freeze(self) -> None:
+        if self.trainable == "none":
+            self.requires_grad_(False)
+            self.network.settle()
+        if self.trainable == "transformer":
+            for part in self.network.front():
+                part.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Speech":
+        """What is frozen stays as it is when judged: no dropout, no masking."""
+        super().train(mode and self.trainable != "none")
+        if self.trainable == "transformer":
+            for part in self.network.front():
+                part.eval()
+        return self
+
+    def forward(self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]) -> Frames:
+        """All layers of a padded batch; `lengths` counts samples. Padding frames are zero."""
+        wav = wav[:, : int(lengths.max())]
+        gradient = torch.enable_grad if self.trainable != "none" else torch.no_grad
+        with gradient(), computing(self.precision, wav.device):
+            layers = torch.stack(self.network(wav, lengths), dim=1)
+        frames = self.network.frames(lengths)
+        longest = int(frames.max())
+        mask = valid(frames, longest)
+        layers = layers[:, :, :longest]
+        if not mask.all():
+            layers = layers.masked_fill(~mask[:, None, :, None], 0.0)
+        return Frames(layers, mask)
+
+
+def identity(
+    folder: Path, *, precision: Precision, normalise: bool | None, device: torch.device
+) -> str:
+    """A key of everything that the frames of an utterance depend on, but for the utterance."""
+    computed = "bf16" if precision == "bf16" and has_bf16(device) else "fp32"
+    return f"{checkpoint.digest(folder)}-{normalise}-{computed}-{VERSION}"
+
+
+def _check_rate(model: str, preprocessor: Mapping[str, Any]) -> None:
+    rate = preprocessor.get("sampling_rate", RATE)
+    if rate != RATE:
+        raise EncoderError(f"{model}: made for {rate} Hz, affekt reads {RATE} Hz; take another")
+
+
+def _whisper(loaded: Any, preprocessor: dict[str, Any]) -> nn.Module:
+    from affekt.encoders.whisper import WhisperEncoder
+
+    return WhisperEncoder(loaded, preprocessor)
+
+
+def _wave(loaded: Any, preprocessor: Mapping[str, Any], normalise: bool | None) -> nn.Module:
+    from affekt.encoders.wave import WaveTransformer
+
+    if normalise is None:
+        normalise = bool(preprocessor.get("do_normalize", True))
+    return WaveTransformer(loaded, normalise=normalise)
+
+
+def computing(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """Matrix products in bf16 if that is asked for and the processor has it."""
+    if precision == "bf16" and has_bf16(device):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies in bf16; a processor without gets slower by it, not faster."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()

@@ -1,0 +1,158 @@
+"""HuBERT, WavLM, wav2vec 2.0 and data2vec-audio: convolutions over the wave, then a transformer.
+
+The modules and their weights are those of transformers. The way through them stands here, so
+that every layer comes out and an utterance gives the same frames alone and in a padded batch:
+padding enters neither a statistic of the first convolution, nor the convolutions that encode
+positions, nor the attention. transformers lets it into the first two.
+Axes: B batch, S samples, T frames, C channels of a convolution, D channels of a frame.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from affekt.encoders.frames import valid
+from affekt.encoders.wavlm_attention import FusedAttention
+
+VARIANCE_FLOOR = 1e-7  # under the root, where a wave is normalised; that of the preprocessor
+
+Mask = Bool[Tensor, "B T"] | None  # None: no frame is padding
+
+
+class WaveTransformer(nn.Module):
+    """All layers of a model of these families.
+
+    Args:
+        model: as transformers loads it.
+        normalise: whether each utterance is brought to zero mean and unit variance first.
+    """
+
+    def __init__(self, model: Any, *, normalise: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.normalise = normalise
+        self.pre_norm = getattr(model.config, "do_stable_layer_norm", False)
+        self.gated = model.config.model_type == "wavlm"
+        self.layers = len(model.encoder.layers) + 1
+        self.dim = model.config.hidden_size
+        if self.gated:
+            for layer in model.encoder.layers:
+                layer.attention = FusedAttention(layer.attention)
+
+    def front(self) -> list[nn.Module]:
+        """What comes before the transformer."""
+        return [self.model.feature_extractor, self.model.feature_projection]
+
+    def settle(self) -> None:
+        """Work out once what depends on weights alone, if they are never trained."""
+        for module in self.model.encoder.pos_conv_embed.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+
+    def frames(self, lengths: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+        """How many frames so many samples give."""
+        for layer in self.model.feature_extractor.conv_layers:
+            lengths = _convolved(lengths, layer.conv)
+        return lengths
+
+    def forward(
+        self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]
+    ) -> list[Float[Tensor, "B T D"]]:
+        """The input of each transformer layer and the output of the last, after the final norm."""
+        wav = _prepared(wav, lengths, normalise=self.normalise)
+        h = self._projected(convolve(self.model.feature_extractor.conv_layers, wav, lengths))
+        mask = None if _alike(lengths) else valid(self.frames(lengths), h.shape[1])
+        return self._transformed(h, mask)
+
+    def _projected(self, z: Float[Tensor, "B C T"]) -> Float[Tensor, "B T D"]:
+        projected = self.model.feature_projection(z.transpose(1, 2))
+        return projected[0] if isinstance(projected, tuple) else projected  # HuBERT gives one
+
+    def _transformed(self, h: Float[Tensor, "B T D"], mask: Mask) -> list[Tensor]:
+        encoder = self.model.encoder
+        if self.training and self.model.config.apply_spec_augment:
+            h = self.model._mask_hidden_states(h, attention_mask=mask)
+        h = h + positions(encoder.pos_conv_embed, h, mask)
+        h = encoder.dropout(h if self.pre_norm else encoder.layer_norm(h))
+        extra: dict[str, Any] = {"attention_mask": mask}
+        if self.gated:
+            extra["position_bias"] = encoder.layers[0].attention.positions(h.shape[1])
+        elif mask is not None:
+            extra["attention_mask"] = mask[:, None, None].expand(-1, -1, h.shape[1], -1)
+        layers = [h]
+        for layer in encoder.layers:
+            h = layer(h, **extra)
+            h = h[0] if isinstance(h, tuple) else h  # WavLM's hand on the bias
+            layers.append(h)
+        if self.pre_norm:
+            layers[-1] = encoder.layer_norm(h)
+        return layers
+
+
+def convolve(
+    convolutions: Iterable[Any], wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]
+) -> Float[Tensor, "B C T"]:
+    """The front end. Where it normalises over time, padding stays out of the statistics."""
+    x = wav[:, None]
+    for layer in convolutions:
+        over_time = isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm)
+        lengths = _convolved(lengths, layer.conv)
+        if over_time and not _alike(lengths):
+            x = normalised(layer.conv(x), lengths, layer.layer_norm)
+            x = layer.activation(x)
+        else:
+            x = layer(x)
+    return x
+
+
+def normalised(
+    x: Float[Tensor, "B C T"], frames: Int[Tensor, " B"], norm: nn.GroupNorm
+) -> Float[Tensor, "B C T"]:
+    """Each channel at zero mean and unit variance over the valid frames, then scaled."""
+    mask = valid(frames, x.shape[2])[:, None].to(x.dtype)
+    count = frames[:, None, None]
+    x = x - (x * mask).sum(dim=2, keepdim=True) / count
+    variance = (x.square() * mask).sum(dim=2, keepdim=True) / count
+    x = x * (variance + norm.eps).rsqrt()
+    return x * norm.weight[:, None] + norm.bias[:, None]
+
+
+def positions(embed: Any, h: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
+    """The convolutional encoding of positions; every convolution sees zeros in padding."""
+    x = h.transpose(1, 2)
+    if hasattr(embed, "layers"):  # data2vec-audio: several, one after the other
+        for layer in embed.layers:
+            x = layer(_silenced(x, mask))
+        return x.transpose(1, 2)
+    if getattr(embed, "batch_norm", None) is not None:  # some HuBERT models
+        x = embed.batch_norm(x)
+    return embed.activation(embed.padding(embed.conv(_silenced(x, mask)))).transpose(1, 2)
+
+
+def _silenced(x: Float[Tensor, "B D T"], mask: Mask) -> Float[Tensor, "B D T"]:
+    return x if mask is None else x.masked_fill(~mask[:, None], 0.0)
+
+
+def _prepared(
+    wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"], *, normalise: bool
+) -> Float[Tensor, "B S"]:
+    """The wave with zeros in padding, normalised over what is not padding if asked to."""
+    mask = valid(lengths, wav.shape[1])
+    wav = wav.masked_fill(~mask, 0.0)
+    if not normalise:
+        return wav
+    wav = wav - wav.sum(dim=1, keepdim=True) / lengths[:, None]
+    wav = wav.masked_fill(~mask, 0.0)
+    variance = wav.square().sum(dim=1, keepdim=True) / lengths[:, None]
+    return wav / (variance + VARIANCE_FLOOR).sqrt()
+
+
+def _convolved(lengths: Int[Tensor, " B"], conv: nn.Conv1d) -> Int[Tensor, " B"]:
+    return (lengths - conv.kernel_size[0]) // conv.stride[0] + 1
+
+
+def _alike(lengths: Int[Tensor, " B"]) -> bool:
+    return bool((lengths == lengths[0]).all())

@@ -1,0 +1,58 @@
+"""WavLM's attention in one fused kernel: the gated relative position bias becomes the mask.
+
+Chen et al. 2021 (arXiv:2110.13900), section III-B. The same weights as in transformers, whose
+form transposes to (T, B, C) and keeps all attention weights; under bf16 on a CPU it is many
+times slower. Axes: B batch, T frames, C channels, H heads, K channels of a head.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from transformers.models.wavlm.modeling_wavlm import WavLMAttention
+
+
+class FusedAttention(WavLMAttention):
+    """A `WavLMAttention` with the same weights under the same names, and another way through.
+
+    `position_bias` (H, T, T) is that of the first layer, which makes it.
+    """
+
+    def __init__(self, attention: WavLMAttention) -> None:
+        nn.Module.__init__(self)
+        self.__dict__ |= attention.__dict__
+
+    def positions(self, frames: int) -> Float[Tensor, "H T T"]:
+        """The bias of every pair of frames, before the gates. It depends on their distance alone.
+
+        Only the first layer has the embedding.
+        """
+        distances = torch.arange(1 - frames, frames, device=self.rel_attn_embed.weight.device)
+        line = self.rel_attn_embed(self._relative_positions_bucket(distances)).T
+        return line.unfold(1, frames, 1).flip(1)  # row i holds the distances from frame i
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        hidden_states: Float[Tensor, "B T C"],
+        attention_mask: Bool[Tensor, "B T"] | None = None,
+        position_bias: Float[Tensor, "H T T"] | None = None,
+        **_: object,
+    ) -> tuple[Tensor, None, Tensor]:
+        """Attended values (B, T, C); no weights; the bias for the next layer."""
+        x = hidden_states
+        if position_bias is None:
+            position_bias = self.positions(x.shape[1])
+        split = x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, H, T, K)
+        # (B, H, T, 2 gates), each the sum of four projections
+        gates = self.gru_rel_pos_linear(split).unflatten(3, (2, 4)).sum(4).sigmoid()
+        gate = gates[..., :1] * (gates[..., 1:] * self.gru_rel_pos_const - 1.0) + 2.0
+        bias = gate * position_bias  # (B, H, T, T)
+        if attention_mask is not None:
+            bias = bias.masked_fill(~attention_mask[:, None, None], -torch.inf)
+        q, k, v = (
+            project(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        attended = nn.functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=bias.to(q.dtype), dropout_p=self.dropout if self.training else 0.0
+        )
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), None, position_bias

@@ -1,0 +1,1 @@
+"""What the papers add of their own: one paper, one file."""

@@ -1,0 +1,36 @@
+"""Where affekt's own files lie, and the recipes among them by name."""
+
+from pathlib import Path
+
+from affekt.errors import RecipeError, nearest
+
+PACKAGE = Path(__file__).parent
+REPOSITORY = PACKAGE.parents[1]
+FOLDERS = (REPOSITORY / "recipes", PACKAGE / "recipes")  # a clone's, an installed wheel's
+
+
+def bundled_as(name: Path) -> list[Path]:
+    """The files that a bundled recipe of this name could be."""
+    return [folder / name.with_name(name.name + ".toml") for folder in FOLDERS]
+
+
+def locate(path: str | Path) -> Path:
+    """The file of a recipe, given as a path or as the name of a bundled one."""
+    name = Path(path)
+    for candidate in (name, *bundled_as(name)):
+        if candidate.is_file():
+            return candidate
+    known = bundled()
+    raise RecipeError(
+        f"no recipe '{path}': neither a file nor a bundled recipe.{nearest(str(path), known)} "
+        f"Bundled: {', '.join(known)}"
+    )
+
+
+def bundled() -> list[str]:
+    """The names of the recipes and grids that come with affekt: 'demo/poolings/mean', ..."""
+    return sorted(
+        str(file.relative_to(folder).with_suffix(""))
+        for folder in FOLDERS
+        for file in folder.rglob("*.toml")
+    )

@@ -1,0 +1,171 @@
+import logging
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from affekt.batches import UtteranceDataset, loader
+from affekt.errors import AffektError, RecipeError
+from affekt.losses.classification import Classification
+from affekt.nn.heads import linear
+from affekt.nn.mixing import LayerMix
+from affekt.nn.pooling import mean_pooling
+from affekt.nn.recogniser import Recogniser
+from affekt.recipe import Recipe, Stage
+from affekt.training import fit
+from affekt.training.optim import adam, constant
+from affekt.training.stage import StageModule
+from affekt.types import Fold, Utterance
+
+NAMES = ("angry", "happy", "sad")
+SECTIONS = {
+    "corpus": {"name": "manifest"},
+    "protocol": {"name": "leave-one-speaker-out"},
+    "encoder": {"name": "speech", "model": "toy"},
+    "pooling": {"name": "attentive-correlation", "dim": 6, "heads": 2},
+}
+
+
+def recipe(**stage):
+    return Recipe.parse(SECTIONS | {"stage": [{"batch_size": 2} | stage]})
+
+
+def said(n, speaker):
+    return Utterance(
+        id=f"{speaker}{n}",
+        audio=Path(f"{n}.wav"),
+        emotion=NAMES[n % 3],
+        corpus="toy",
+        speaker=speaker,
+    )
+
+
+@pytest.fixture
+def fold():
+    sides = {
+        side: tuple(said(n, speaker) for n in range(count))
+        for side, speaker, count in (("train", "a", 11), ("dev", "b", 6), ("test", "c", 6))
+    }
+    return Fold(name="1", **sides)
+
+
+@pytest.fixture
+def clips(fold):
+    """Two layers in half precision, as they come out of the cache."""
+    rng = torch.Generator().manual_seed(0)
+    return {
+        u.key: torch.randn(2, int(torch.randint(4, 30, (), generator=rng)), 8, generator=rng)
+        .add(NAMES.index(u.emotion))
+        .bfloat16()
+        for u in (*fold.train, *fold.dev, *fold.test)
+    }
+
+
+def train(recipe, fold, clips, folder, seed=0):
+    return fit.train(recipe, fold, clips, seed=seed, folder=folder)
+
+
+def test_a_stage_lasts_for_40_epochs_or_as_said():
+    assert (Stage().epochs, Stage().steps, Stage().evaluate_every) == (40, None, None)
+    assert Stage(epochs=3).rounds == 3
+    long = Stage(steps=30_000, accumulate=8)
+    assert (long.epochs, long.evaluate_every, long.rounds, long.batches) == (None, 1000, 30, 8000)
+    for short in (Stage(steps=200), Stage(steps=200, evaluate_every=500)):
+        assert (short.evaluate_every, short.rounds) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ({"epochs": 40, "steps": 100}, "either 'epochs' or 'steps'.* epochs = 40 and steps = 100"),
+        ({"steps": 2500}, "2500 is none of 1000; take evaluate_every = 625, or steps = 3000"),
+        ({"evaluate_every": 10}, "'evaluate_every' counts steps; give 'steps'"),
+        ({"steps": "many"}, "'stage.0.steps'.*'many'"),
+        ({"select": "best"}, "'stage.0.select'.*'last', but got 'best'"),
+    ],
+)
+def test_a_stage_that_cannot_be_says_what_would_do(stage, told):
+    with pytest.raises(RecipeError, match=told):
+        recipe(**stage)
+
+
+def test_a_saved_recipe_of_steps_is_read_again(tmp_path):
+    for stage in ({"steps": 500}, {"epochs": 3}, {}):
+        (tmp_path / "saved.toml").write_text(recipe(**stage).toml())
+        assert Recipe.load(tmp_path / "saved.toml") == recipe(**stage)
+
+
+def test_steps_are_counted_evaluated_and_logged(fold, clips, tmp_path):
+    history = train(recipe(steps=12, evaluate_every=4, accumulate=3), fold, clips, tmp_path).history
+    assert [(row["epoch"], row["steps"]) for row in history] == [(1, 4), (2, 8), (3, 12)]
+    assert all({"train_loss", "dev_UA", "dev_WA"} <= set(row) for row in history)
+
+
+def test_epochs_log_their_steps_and_count_on_through_the_stages(fold, clips, tmp_path):
+    two = Recipe.parse(SECTIONS | {"stage": [{"epochs": 2, "batch_size": 4}, {"steps": 5}]})
+    history = train(two, fold, clips, tmp_path).history
+    at = [(row["stage"], row["epoch"], row["steps"]) for row in history]
+    assert at == [(0, 1, 3), (0, 2, 6), (1, 3, 11)]
+
+
+def test_no_clip_is_left_out_where_a_pass_ends_within_an_optimiser_step(fold, clips):
+    """6 batches a pass, 12 batches between evaluations."""
+    data = UtteranceDataset(fold.train, clips, NAMES)
+    batches = loader(data, 2, seed=0, batches=3 * 4)
+    seen = Counter(key for _ in range(3) for batch in batches for key in batch.keys)
+    assert seen == dict.fromkeys((u.key for u in fold.train), 6)
+
+
+def test_one_epoch_is_as_many_steps_of_its_batches(fold, clips, tmp_path):
+    """With a pass that holds whole steps, both ways to say the length train the same."""
+    epochs = train(recipe(epochs=4), fold, clips, tmp_path / "a")
+    steps = train(recipe(steps=24, evaluate_every=6), fold, clips, tmp_path / "b")
+    assert epochs.predictions == steps.predictions
+    assert epochs.history == steps.history
+
+
+@pytest.mark.parametrize(("select", "measure"), [("best-dev", "dev_UA"), ("best-dev-WA", "dev_WA")])
+def test_the_first_of_the_best_is_kept(fold, clips, tmp_path, select, measure):
+    adam = {"name": "adam", "lr": 0.01}
+    stage = {"steps": 10, "evaluate_every": 1, "optimizer": adam}
+    chosen = train(recipe(**stage, select=select), fold, clips, tmp_path / "a")
+    best = int(np.argmax([row[measure] for row in chosen.history]))
+    assert best + 1 < 10
+    shorter = {"steps": best + 1, "evaluate_every": 1, "optimizer": adam}
+    last = train(recipe(**shorter, select="last"), fold, clips, tmp_path / "b")
+    assert chosen.predictions == last.predictions
+
+
+def test_a_step_without_a_finite_gradient_is_skipped(fold, clips, tmp_path, caplog):
+    spoilt = clips | {fold.train[0].key: torch.full((2, 5, 8), torch.nan).bfloat16()}
+    trained = train(recipe(epochs=3), fold, spoilt, tmp_path)
+    told = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(told) == 3  # once per epoch
+    assert "seed 0, fold 1, stage 0: step skipped" in told[0].getMessage()
+    assert trained.history[-1]["steps"] == 18
+    assert np.isfinite(trained.embeddings).all()
+
+
+def test_training_stops_where_no_gradient_is_finite(fold, clips, tmp_path):
+    spoilt = {key: torch.full_like(clip, torch.nan) for key, clip in clips.items()}
+    with pytest.raises(AffektError, match="seed 0, fold 1, stage 0: .* NaN .* 100 steps in a row"):
+        train(recipe(steps=150), fold, spoilt, tmp_path)
+
+
+def test_the_gradient_is_clipped_to_the_norm_that_is_given():
+    module = StageModule(
+        Recogniser(LayerMix(1), mean_pooling(3, dim=2), linear(2, 2)),
+        Classification(),
+        optimizer=adam,
+        schedule=constant,
+    )
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    for given, norm in ((0.5, 0.5), (0.0, 100.0), (500.0, 100.0)):
+        sizes = [p.numel() for p in module.parameters()]
+        for p in module.parameters():
+            p.grad = torch.full_like(p, 100 / sum(sizes) ** 0.5)
+        module.configure_gradient_clipping(optimizer, given)
+        found = np.sqrt(sum(float(p.grad.square().sum()) for p in module.parameters()))
+        assert found == pytest.approx(norm, rel=1e-5)
