@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/affekt run demo/poolings/attentive-correlation --overwrite
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -27,6 +27,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/cache_stores.py
+	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python benchmarks/cached_training.py
 	$(BIN)/python benchmarks/against_nkululeko.py
 
 # opensmile's licence forbids commercial use; affekt itself does not need it.

@@ -89,12 +89,14 @@ def attention() -> bool:
         theirs = transformers.WavLMModel.from_pretrained(folder).eval()
         ours = Speech(model=str(folder), precision="fp32")
         chosen = Speech(model=str(folder))
-        slow = best(lambda: theirs(wav, attention_mask=mask))
-        fast = best(lambda: ours(wav, lengths))
+        works = [
+            lambda: theirs(wav, attention_mask=mask, output_hidden_states=True),
+            lambda: ours(wav, lengths),
+            lambda: chosen(wav, lengths),
+        ]
+        slow, fast, asked = in_turns(works, 5)
         with torch.autocast("cpu", torch.bfloat16):
-            slow_bf16 = best(lambda: theirs(wav, attention_mask=mask), 1)
-            fast_bf16 = best(lambda: ours(wav, lengths), 1)
-        asked = best(lambda: chosen(wav, lengths))
+            slow_bf16, fast_bf16 = in_turns(works[:2], 1)
     native = has_bf16(wav.device)
     print(f"wavlm-base, two clips of 5 s; this processor {'has' if native else 'has no'} bf16")
     print(f"  float32                       transformers {slow:.2f} s, affekt {fast:.2f} s")
@@ -114,11 +116,10 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def best(work: Callable[[], object], repetitions: int = 3) -> float:
-    """The shortest of some runs, after one that is not counted where there are several."""
-    if repetitions > 1:
-        work()
-    return min(timed(work) for _ in range(repetitions))
+def in_turns(works: list[Callable[[], object]], repetitions: int) -> list[float]:
+    """The shortest of some runs of each, in turns, after one round that is not counted."""
+    rounds = [[timed(work) for work in works] for _ in range(repetitions + 1)]
+    return [min(taken) for taken in zip(*rounds[1:], strict=True)]
 
 
 if __name__ == "__main__":

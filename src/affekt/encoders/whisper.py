@@ -8,6 +8,7 @@ D channels.
 
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor
@@ -56,13 +57,15 @@ class WhisperEncoder(nn.Module):
             for row, n in zip(wav, lengths.tolist(), strict=True)
             for first in range(0, n, size)
         ]
-        mel = self.mel(windows, sampling_rate=RATE, return_tensors="pt").input_features
-        return [self._joined(h, counts) for h in self._transformed(mel.to(wav))]
+        with torch.autocast(wav.device.type, enabled=False):  # a spectrum needs float32
+            mel = self.mel(windows, sampling_rate=RATE, return_tensors="pt").input_features
+        return [self._joined(h, counts) for h in self._transformed(mel.to(wav.device))]
 
     def _transformed(self, mel: Float[Tensor, "W F T2"]) -> list[Float[Tensor, "W V D"]]:
         encoder = self.model
         h = nn.functional.gelu(encoder.conv2(nn.functional.gelu(encoder.conv1(mel))))
-        h = h.transpose(1, 2) + encoder.embed_positions.weight
+        # What the layers add to stays in float32, also under bf16.
+        h = h.transpose(1, 2).float() + encoder.embed_positions.weight
         h = nn.functional.dropout(h, p=encoder.dropout, training=self.training)
         layers = [h]
         for layer in encoder.layers:
