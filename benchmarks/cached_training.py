@@ -4,8 +4,8 @@
     python benchmarks/cached_training.py --utterances 100
 
 EmoDB, an encoder of hubert-base's shape with random weights, the head of arXiv:2211.01756
-(attentive correlation pooling, D = 256, H = 4) and its batches: 4 utterances, an optimiser step
-after 8 of them. What encodes takes the same batches through the encoder in every step.
+(attentive correlation pooling, D = 256, H = 4), 32 utterances to an optimiser step, 8 at a time.
+What encodes takes the same batches through the encoder in every step.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from affekt.nn.pooling import POOLINGS
 from affekt.nn.recogniser import Recogniser
 from affekt.parts import Section, build, options
 
-BATCH, ACCUMULATE = 4, 8
+BATCH, ACCUMULATE = 8, 4
 CHEAPER = 50.0  # an epoch from the cache against one that encodes, at least
 PADDING = 0.05  # of the frames, below
 READING = 0.10  # of a step, below

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from affekt.recipe import bundled
+from affekt.recipe.places import bundled
 
 REPOSITORY = Path(__file__).parent.parent
 TABLE = (REPOSITORY / "docs/methods.md").read_text(encoding="utf-8")

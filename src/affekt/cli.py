@@ -63,7 +63,7 @@ def run(
 
     loaded = Recipe.load(recipe, changes or ())
     if encoder:
-        from affekt.exchange import exchange
+        from affekt.recipe.exchange import exchange
 
         loaded = exchange(loaded, encoder)
     folder = out or Path("runs") / _name(recipe)
@@ -84,12 +84,13 @@ def reproduce(
     overwrite: Overwrite = False,
 ) -> None:
     """Run every row of a table and print them side by side, with intervals and paired tests."""
-    from affekt import reproduction, tables
+    from affekt import reproduction
     from affekt.evaluation.table import results, write
+    from affekt.recipe import tables
 
     found = tables.table(table, changes or ())
     if encoder:
-        from affekt.exchange import exchange_all
+        from affekt.recipe.exchange import exchange_all
 
         found = exchange_all(found, encoder)
     folder = out or Path("runs") / _name(table)
@@ -252,10 +253,10 @@ def _divisions(
 
 def _options(corpus: str, settings: list[str] | None) -> dict[str, Any]:
     """A reader's options from -s key=value, checked like those of a recipe."""
-    from affekt.changes import change
     from affekt.corpora import READERS
     from affekt.errors import choose
     from affekt.parts import Section, options
+    from affekt.recipe.changes import change
 
     choose(READERS, corpus, "corpus", CorpusError)
     values: dict[str, Any] = {"name": corpus}
@@ -320,7 +321,9 @@ def main() -> None:
     # little, beside another process it makes a training step over ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-    logging.getLogger("affekt").handlers = [handler]
+    log = logging.getLogger("affekt")
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
     try:
         app()
     except AffektError as e:

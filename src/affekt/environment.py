@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from affekt.places import PACKAGE, REPOSITORY
+from affekt.recipe.places import PACKAGE, REPOSITORY
 
 
 def environment() -> dict[str, Any]:

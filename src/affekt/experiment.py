@@ -23,8 +23,8 @@ from affekt.errors import AudioError, CorpusError, ProtocolError, RecipeError, n
 from affekt.evaluation import log as training_log
 from affekt.evaluation import predictions as files
 from affekt.parts import build, options
-from affekt.places import REPOSITORY
 from affekt.recipe import CorpusSection, Recipe
+from affekt.recipe.places import REPOSITORY
 from affekt.types import Corpus, Fold, Prediction, Utterance
 
 log = logging.getLogger(__name__)

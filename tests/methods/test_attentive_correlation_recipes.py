@@ -7,9 +7,9 @@ import pytest
 
 from affekt import experiment
 from affekt.evaluation.predictions import read
-from affekt.exchange import exchange
-from affekt.places import bundled
-from affekt.tables import table
+from affekt.recipe.exchange import exchange
+from affekt.recipe.places import bundled
+from affekt.recipe.tables import table
 
 RECIPES = [name for name in bundled() if name.startswith("attentive-correlation/")]
 SHORT = {"epochs": None, "steps": 2, "evaluate_every": 1, "accumulate": 2, "batch_size": 4}

@@ -1,7 +1,8 @@
 """Encoder frames -> layer mix -> pooling -> head.
 
 The frame that the methods with one tower share; with attentive correlation pooling and a linear
-head it is figure 1 of Kakouros et al. 2022. Axes: B batch, R pooled channels, K classes.
+head it is figure 1 of Kakouros et al. 2022 (arXiv:2211.01756).
+Axes: B batch, R pooled channels, K classes.
 """
 
 from dataclasses import dataclass

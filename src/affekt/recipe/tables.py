@@ -19,10 +19,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from affekt.changes import change, put, split
 from affekt.errors import RecipeError, nearest
-from affekt.places import FOLDERS, bundled, locate
-from affekt.recipe import Recipe, read
+from affekt.recipe.changes import change, put, split
+from affekt.recipe.places import FOLDERS, bundled, locate
+from affekt.recipe.recipe import Recipe, read
 
 Axes = dict[str, list[Any]]  # the values of each varied key, by its dotted name
 Choice = tuple[Any, ...]  # one value of each

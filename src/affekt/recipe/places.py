@@ -4,7 +4,7 @@ from pathlib import Path
 
 from affekt.errors import RecipeError, nearest
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 REPOSITORY = PACKAGE.parents[1]
 FOLDERS = (REPOSITORY / "recipes", PACKAGE / "recipes")  # a clone's, an installed wheel's
 

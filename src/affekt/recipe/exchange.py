@@ -7,8 +7,8 @@ from affekt.encoders import ENCODERS
 from affekt.errors import RecipeError
 from affekt.parts import Section
 from affekt.recipe import Recipe
+from affekt.recipe.tables import Table
 from affekt.run_folder import TOLD
-from affekt.tables import Table
 
 SPEECH = "speech"
 

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from affekt import experiment
-from affekt.places import bundled, locate
-from affekt.recipe import Recipe, read
-from affekt.tables import table, tables
+from affekt.recipe.places import bundled, locate
+from affekt.recipe.recipe import Recipe, read
+from affekt.recipe.tables import table, tables
 
 
 @pytest.mark.parametrize("name", bundled())

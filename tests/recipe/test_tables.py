@@ -4,7 +4,7 @@ import pytest
 
 from affekt.errors import RecipeError
 from affekt.recipe import Recipe
-from affekt.tables import table, tables
+from affekt.recipe.tables import table, tables
 
 GRID = """
 base = "demo/poolings/attentive-correlation"

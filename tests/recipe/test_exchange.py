@@ -1,9 +1,9 @@
 import pytest
 
 from affekt.errors import RecipeError
-from affekt.exchange import exchange, exchange_all
 from affekt.recipe import Recipe
-from affekt.tables import table
+from affekt.recipe.exchange import exchange, exchange_all
+from affekt.recipe.tables import table
 
 POOLINGS = ["mean", "mean-std", "correlation", "correlation-dropout", "attentive"]
 
