@@ -391,3 +391,35 @@ def test_a_listed_recording_that_is_not_there_is_left_out_like_a_broken_one(tmp_
             experiment.run(recipe(**changes, **mine), data=data, out=out)
         experiment.run(recipe(**changes, **mine, on_error="skip"), data=data, out=out)
         assert len(predictions.read(out)) == 6
+
+
+def test_a_speech_encoder_gives_the_same_bytes_from_a_new_cache(
+    folder, checkpoint, tmp_path, monkeypatch
+):
+    encoder = {"name": "speech", "model": str(checkpoint("wavlm"))}
+    made = []
+    for place in ("one", "other", "other"):  # the third finds its frames in the cache
+        monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / place))
+        out = tmp_path / f"run-{len(made)}"
+        experiment.run(recipe(encoder=encoder), data={"emodb": folder}, out=out)
+        made.append(files(out))
+    assert made[0] == made[1] == made[2]
+
+
+def test_a_recording_that_is_broken_is_skipped_with_a_speech_encoder_too(
+    folder, checkpoint, tmp_path
+):
+    broken = next((folder / "wav").glob("08a01W*.wav"))
+    broken.write_bytes(broken.read_bytes()[:100])
+    encoder = {"name": "speech", "model": str(checkpoint("hubert"))}
+    for trainable in ("none", "all"):
+        changed = recipe(encoder=encoder | {"trainable": trainable}, on_error="skip")
+        out = experiment.run(changed, data={"emodb": folder}, out=tmp_path / trainable)
+        skipped = json.loads((out / "corpus.json").read_text())["skipped"]
+        assert [Path(s["audio"]).name for s in skipped] == [broken.name]
+        with pytest.raises(AudioError, match=broken.name):
+            experiment.run(
+                changed.model_copy(update={"on_error": "raise"}),
+                data={"emodb": folder},
+                out=tmp_path / f"{trainable}-raise",
+            )

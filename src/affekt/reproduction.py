@@ -18,8 +18,8 @@ def lacking(rows: Mapping[str, Recipe], data: Data) -> dict[str, str]:
     reasons = {}
     checkpoints: dict[tuple[str, str | None], str] = {}
     for name, recipe in rows.items():
-        reason = _refusal(lambda recipe=recipe: experiment.check(recipe))
-        reason = reason or _refusal(lambda recipe=recipe: _corpora(recipe, data))
+        reason = _refusal(lambda recipe=recipe: _corpora(recipe, data))
+        reason = reason or _refusal(lambda recipe=recipe: experiment.check(recipe))
         options = recipe.encoder.options
         if not reason and recipe.encoder.name == "speech":
             from affekt.encoders.checkpoint import locate
