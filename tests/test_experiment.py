@@ -406,6 +406,16 @@ def test_a_speech_encoder_gives_the_same_bytes_from_a_new_cache(
     assert made[0] == made[1] == made[2]
 
 
+def test_a_run_does_not_go_on_with_another_checkpoint(folder, checkpoints, tmp_path):
+    own = checkpoints.save(tmp_path / "own", "hubert")
+    changed = recipe(encoder={"name": "speech", "model": str(own)})
+    out = experiment.run(changed, data={"emodb": folder}, out=tmp_path / "run")
+    shutil.rmtree(out / "seed-0" / "fold-03")
+    checkpoints.save(own, "hubert", seed=1)
+    with pytest.raises(RunError, match="the encoder's checkpoint.* is not the same"):
+        experiment.run(changed, data={"emodb": folder}, out=out)
+
+
 def test_a_recording_that_is_broken_is_skipped_with_a_speech_encoder_too(
     folder, checkpoint, tmp_path
 ):

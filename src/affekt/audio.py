@@ -162,8 +162,19 @@ def _blocks(file: _Stream, wanted: int) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-def seconds(utterance: Utterance) -> float:
-    """How long an utterance is, from the file's header if that says so; 0 if unreadable."""
+def seconds(utterance: Utterance, steps: Sequence[Step] = ()) -> float:
+    """How long an utterance is after cropping and padding; 0 if unreadable, trimming aside."""
+    length = _seconds(utterance)
+    for step in steps:
+        if isinstance(step, Crop):
+            length = min(length, step.length / RATE)
+        if isinstance(step, Pad):
+            length = max(length, step.length / RATE)
+    return length
+
+
+def _seconds(utterance: Utterance) -> float:
+    """From the file's header if that says so."""
     if utterance.end is not None:
         return utterance.end - utterance.start
     try:

@@ -59,7 +59,8 @@ def run(
     features, reasons = _features(recipe, folds, steps, progress)
     folds, skipped = _without(recipe, folds, reasons)
     _refuse_one_class(folds)
-    run_folder.bind(out, folds, described, skipped, _notes(recipe, folds))
+    about = {"corpora": described, "encoder": _identity(recipe), "skipped": skipped}
+    run_folder.bind(out, folds, about | {"notes": _notes(recipe, folds)})
     if _train(recipe, folds, features, steps=steps, out=out, progress=progress):
         _add_environment(out / "environment.json", began, time.monotonic() - started)
     progress("report", 0, 1)
@@ -202,6 +203,15 @@ def _features(
     return extract(recipe.encoder, utterances, steps, tick)
 
 
+def _identity(recipe: Recipe) -> str | None:
+    """A key of a checkpoint's weights and of how frames are made of them."""
+    if recipe.encoder.name != "speech":
+        return None
+    from affekt.encoders import ENCODERS, speech
+
+    return speech.identity(options(ENCODERS, recipe.encoder, "encoder"), speech.processor())
+
+
 def _without(
     recipe: Recipe, folds: Sequence[Fold], reasons: Mapping[str, str]
 ) -> tuple[list[Fold], list[dict[str, str]]]:
@@ -303,7 +313,8 @@ def _fit(
     from affekt.training import fit
 
     trained = fit.train(recipe, fold, clips, seed=seed, steps=steps, folder=folder / "model")
-    np.save(folder / "embeddings.npy", trained.embeddings)
+    # Half precision: the pairs of correlation pooling are 32,640 numbers for each utterance.
+    np.save(folder / "embeddings.npy", trained.embeddings.astype(np.float16))
     training_log.replace(out / "log.csv", seed, fold.name, trained.history)
     return trained.predictions
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -48,17 +48,16 @@ def begun(out: Path) -> bool:
     return any(out.glob("seed-*/fold-*/predictions.jsonl"))
 
 
-def bind(
-    out: Path,
-    folds: Sequence[Fold],
-    corpora: Sequence[Any],
-    skipped: Sequence[Any],
-    notes: list[str],
-) -> None:
+def bind(out: Path, folds: Sequence[Fold], about: Mapping[str, Any]) -> None:
     """Write what the run is about, or make sure that earlier results are about the same.
 
+    Args:
+        out: the run's folder.
+        folds: of the corpus.
+        about: what else corpus.json shall say; "encoder" is the key of its checkpoint, if any.
+
     Raises:
-        RunError: folds, labels or recordings are not those of the results in the folder.
+        RunError: folds, labels, recordings or checkpoint are not those of the results there.
     """
     content = _content(u for f in folds for side in protocols.SIDES for u in getattr(f, side))
     old = out / "corpus.json"
@@ -70,9 +69,13 @@ def bind(
                 f"{out}: the corpus, its folds, or what could be read of it is not the same as "
                 f"when its results were made; {ELSE}"
             )
-    about = {"corpora": corpora, "skipped": skipped, "notes": notes, "content": content}
+        if before.get("encoder") != about.get("encoder"):
+            raise RunError(
+                f"{out}: the encoder's checkpoint, or what computes with it, is not the same as "
+                f"when its results were made; {ELSE}"
+            )
     protocols.write(folds, out / "folds.json")
-    disk.write_json(old, about)
+    disk.write_json(old, {**about, "content": content})
 
 
 def _content(utterances: Iterable[Utterance]) -> str:

@@ -42,8 +42,9 @@ class Signals(Mapping[str, Float[Tensor, " _"]]):
         return len(self.utterances)
 
     def lengths(self, keys: Iterable[str]) -> list[int]:
-        """How many samples each of these has before the steps."""
-        return [round(audio.seconds(self.utterances[key]) * audio.RATE) for key in keys]
+        """How many samples each of these has, or more where silence is trimmed."""
+        found = (audio.seconds(self.utterances[key], self.steps) for key in keys)
+        return [round(seconds * audio.RATE) for seconds in found]
 
     def unusable(self, tick: Callable[[int], None]) -> dict[str, str]:
         """{key: reason} of the signals that cannot be had; every one is read."""

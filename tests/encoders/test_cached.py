@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -147,6 +148,36 @@ def test_frames_that_are_not_finite_are_named(checkpoints, said, tmp_path):
     checkpoints.rewrite(folder, lambda w: w["hubert.encoder.layer_norm.bias"].fill_(torch.nan))
     reasons = CachedFrames(speech_options(folder), said, ()).fill(lambda _: None)
     assert "NaN or infinite" in reasons[said[0].key]
+
+
+def test_what_is_too_long_for_memory_is_named(checkpoint, said, monkeypatch):
+    frames = CachedFrames(speech_options(checkpoint("hubert")), said[:2], ())
+
+    def starve(*_):
+        raise RuntimeError("not enough memory: you tried to allocate 99 bytes\nmore")
+
+    monkeypatch.setattr(frames.encoder().network, "forward", starve)
+    reasons = frames.fill(lambda _: None)
+    told = "cannot be encoded in one piece .not enough memory.*; cut it into segments"
+    assert len(reasons) == 2
+    assert re.search(told, reasons[said[0].key])
+
+
+def test_on_a_gpu_frames_that_are_there_by_now_are_not_made_again(checkpoint, said):
+    frames = CachedFrames(speech_options(checkpoint("hubert")), said, ())
+    frames.fill(lambda _: None)
+    frames._encoded = None  # type: ignore[method-assign]
+    assert [reason for _, reason in frames._together(said)] == [None] * len(said)
+
+
+def test_batches_count_the_windows_that_whisper_computes(checkpoint, said, monkeypatch):
+    monkeypatch.setattr("affekt.encoders.cached.TOGETHER", 4.0)  # its window is a second here
+    whisper = CachedFrames(speech_options(checkpoint("whisper")), said, ())
+    assert max(map(len, whisper._batches(said[:6]))) == 4
+    hubert = CachedFrames(speech_options(checkpoint("hubert")), said, ())
+    assert max(map(len, hubert._batches(said[:6]))) > 4
+    padded = CachedFrames(speech_options(checkpoint("hubert")), said, (audio.Pad(seconds=2.0),))
+    assert max(map(len, padded._batches(said[:6]))) == 2
 
 
 def test_without_room_nothing_is_begun(checkpoint, said, own_cache, monkeypatch):

@@ -39,6 +39,33 @@ def test_weights_that_do_not_fit_are_refused_by_name(own, checkpoints, change, t
 def test_a_mask_embedding_may_be_missing(own, checkpoints):
     checkpoints.rewrite(own, lambda w: w.pop("masked_spec_embed"))
     module.load(own)
+    with pytest.raises(EncoderError, match="missing: masked_spec_embed"):
+        module.load(own, masking=True)
+
+
+def test_the_preprocessor_may_stand_in_a_processor(own):
+    inner = json.loads((own / "preprocessor_config.json").read_text())
+    (own / "preprocessor_config.json").unlink()
+    (own / "processor_config.json").write_text(json.dumps({"feature_extractor": inner}))
+    assert module.locate(str(own), None) == own
+    assert module.settings(own)[1] == inner
+
+
+def test_heads_of_speaker_models_are_left_behind(own, checkpoints):
+    names = ("tdnn.0.kernel.weight", "objective.weight", "feature_extractor.bias")
+    checkpoints.rewrite(own, lambda w: w.update({name: torch.zeros(2) for name in names}))
+    module.load(own)
+
+
+def test_a_whisper_without_its_decoder_is_enough(checkpoints, tmp_path):
+    folder = checkpoints.save(tmp_path / "whisper", "whisper")
+
+    def drop(weights):
+        for name in [name for name in weights if "decoder" in name]:
+            weights.pop(name)
+
+    checkpoints.rewrite(folder, drop)
+    module.load(folder)
 
 
 def test_a_cut_file_is_refused(own):

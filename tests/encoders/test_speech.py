@@ -160,10 +160,21 @@ def test_spec_augment_masks_in_training_alone(checkpoint, wav):
     assert relative(first, plain.train()(wav, LENGTHS).layers) > 0.01
 
 
-@pytest.mark.parametrize("options", [{"normalise": True}, {"spec_augment": True}])
-def test_whisper_has_a_front_end_of_its_own(checkpoint, options):
-    with pytest.raises(EncoderError, match="Whisper takes neither"):
-        Speech(model=str(checkpoint("whisper")), **options)
+def test_whisper_has_a_front_end_of_its_own(checkpoint):
+    with pytest.raises(EncoderError, match="Whisper has a front end of its own"):
+        Speech(model=str(checkpoint("whisper")), normalise=True)
+
+
+@pytest.mark.parametrize(("name", "trainable"), [("whisper", "all"), ("hubert", "none")])
+def test_masking_where_nothing_can_be_masked_is_refused(checkpoint, name, trainable):
+    with pytest.raises(EncoderError, match="spec_augment masks frames while"):
+        Speech(model=str(checkpoint(name)), trainable=trainable, spec_augment=True)
+
+
+def test_clips_too_short_to_mask_are_left_as_they_are(checkpoint):
+    encoder = Speech(model=str(checkpoint("hubert")), trainable="all", spec_augment=True).train()
+    encoder.network.model.config.mask_time_length = 10
+    assert encoder(torch.randn(2, 3_200), torch.tensor([3_200, 3_200])).layers.shape[2] == 9
 
 
 def test_in_bf16_the_frames_stay_close(family, checkpoint, wav, monkeypatch):
@@ -179,8 +190,17 @@ def test_in_bf16_the_frames_stay_close(family, checkpoint, wav, monkeypatch):
 
 def test_the_identity_changes_with_what_changes_the_frames(checkpoint):
     made = {
-        identity(checkpoint(name), precision=precision, normalise=normalise, device=CPU)
+        identity(
+            {
+                "model": str(checkpoint(name)),
+                "revision": None,
+                "precision": precision,
+                "normalise": normalise,
+            },
+            CPU,
+        )
         for name in ("hubert", "wavlm")
-        for precision, normalise in product(("fp32", "bf16"), (None, False))
+        for precision, normalise in product(("fp32", "bf16"), (None, True, False))
     }
-    assert len(made) == (8 if has_bf16(CPU) else 4)  # without bf16 in the processor it is fp32
+    # Not given, these normalise; without bf16 in the processor it is float32.
+    assert len(made) == (8 if has_bf16(CPU) else 4)

@@ -37,7 +37,7 @@ def stores() -> list[Store]:
 
 
 def _store(path: Path) -> Store:
-    sizes = [(file.name, file.stat().st_size) for file in path.iterdir()]
+    sizes = [(file.name, size) for file in path.iterdir() if (size := _size(file)) is not None]
     about = path / ABOUT
     try:
         told = json.loads(about.read_text(encoding="utf-8"))
@@ -51,6 +51,14 @@ def _store(path: Path) -> Store:
         size=sum(size for _, size in sizes),
         used=datetime.fromtimestamp(used, UTC),
     )
+
+
+def _size(file: Path) -> int | None:
+    """Bytes; nothing for what went away meanwhile, such as a draft that became an entry."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def remove(name: str) -> Store:

@@ -26,7 +26,7 @@ from torch.nn.utils.rnn import pad_sequence
 from affekt import audio
 from affekt.cache.frames import FrameStore
 from affekt.cache.space import room, size_of
-from affekt.encoders import checkpoint, speech
+from affekt.encoders import speech
 from affekt.errors import AffektError, AudioError
 from affekt.signals import signal
 from affekt.types import Utterance
@@ -62,20 +62,17 @@ class CachedFrames(Mapping[str, Clip]):
         self.options = dict(options)
         self.utterances = {u.key: u for u in utterances}
         self.steps = steps
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = speech.processor()
         self._names = {u.key: audio.key_of(u, steps) for u in utterances}
         self.store = FrameStore(*self._store(), storage=self.options["storage"])
         self._encoder: speech.Speech | None = None
 
     def _store(self) -> tuple[str, dict[str, Any]]:
         """The name of the encoder's store, and what it says about itself."""
-        model, revision = self.options["model"], self.options["revision"]
-        precision, normalise = self.options["precision"], self.options["normalise"]
-        folder = checkpoint.locate(model, revision)
-        key = speech.identity(folder, precision=precision, normalise=normalise, device=self.device)
+        key = speech.identity(self.options, self.device)
+        about = {name: self.options[name] for name in ("model", "revision", "normalise")}
         digest = blake2b(key.encode(), digest_size=6).hexdigest()
-        about = {"encoder": model, "revision": revision, "normalise": normalise, "identity": key}
-        return f"{PurePath(model).name}-{digest}", about
+        return f"{PurePath(self.options['model']).name}-{digest}", about | {"identity": key}
 
     def encoder(self) -> speech.Speech:
         """The encoder, loaded when the first frames are missing."""
@@ -106,7 +103,7 @@ class CachedFrames(Mapping[str, Clip]):
     def _announce(self, missing: Sequence[Utterance]) -> None:
         """Say what will be written, and refuse if there is no room for it."""
         encoder = self.encoder()
-        frames = round(sum(map(audio.seconds, missing)) * RATE)
+        frames = round(sum(audio.seconds(u, self.steps) for u in missing) * RATE)
         needed = size_of(frames, encoder.layers, encoder.dim, storage=self.store.storage)
         free = room(self.store.folder)
         told = (
@@ -114,9 +111,10 @@ class CachedFrames(Mapping[str, Clip]):
             f"{self.store.folder}, where {decimal(free)} are free"
         )
         if needed > free:
+            int8 = ', or take half with -s encoder.storage="int8"'
             raise AffektError(
-                f"{told}; make room there, set AFFEKT_CACHE to another folder, "
-                'or take half with -s encoder.storage="int8"'
+                f"{told}; make room there, or set AFFEKT_CACHE to another folder"
+                f"{int8 if self.store.storage == 'bf16' else ''}"
             )
         log.info("%s", told)
 
@@ -133,22 +131,43 @@ class CachedFrames(Mapping[str, Clip]):
             wav = signal(u, self.steps)
         except AudioError as e:
             return u, str(e)
-        return self._keep(*self._encoded([(u, wav)])[0])
+        try:
+            return self._keep(*self._encoded([(u, wav)])[0])
+        except RuntimeError as e:  # of torch: no memory for so many frames at once
+            seconds, reason = len(wav) / audio.RATE, str(e).splitlines()[0]
+            return u, (
+                f"{u.audio}: {seconds:.1f} s cannot be encoded in one piece ({reason}); "
+                "cut it into segments, or crop it"
+            )
 
     def _together(self, missing: Sequence[Utterance]) -> Iterator[tuple[Utterance, str | None]]:
         with _pool(AHEAD) as pool:
-            for clips in _in_turn(pool, self._read, _batches(missing), AHEAD):
+            for clips in _in_turn(pool, self._read, self._batches(missing), AHEAD):
                 good = [(u, wav) for u, wav in clips if isinstance(wav, Tensor)]
-                yield from ((u, wav) for u, wav in clips if isinstance(wav, str))
+                yield from ((u, wav) for u, wav in clips if not isinstance(wav, Tensor))
                 if good:
                     yield from pool.map(lambda made: self._keep(*made), self._encoded(good))
 
-    def _read(self, batch: Sequence[Utterance]) -> list[tuple[Utterance, Tensor | str]]:
-        """The waves of a batch, or why there is none; what is there by now is left out."""
-        clips: list[tuple[Utterance, Tensor | str]] = []
+    def _batches(self, utterances: Sequence[Utterance]) -> list[list[Utterance]]:
+        """Batches of like length, each at most TOGETHER seconds to compute; in any order."""
+        cost = self.encoder().network.cost
+        timed = sorted((cost(audio.seconds(u, self.steps)), n) for n, u in enumerate(utterances))
+        batches: list[list[Utterance]] = [[]]
+        for seconds, n in timed:
+            if batches[-1] and seconds * (len(batches[-1]) + 1) > TOGETHER:
+                batches.append([])
+            batches[-1].append(utterances[n])
+        Random(os.getpid()).shuffle(batches)
+        return batches
+
+    def _read(self, batch: Sequence[Utterance]) -> list[tuple[Utterance, Tensor | str | None]]:
+        """The waves of a batch, or why there is none; nothing where frames are there by now."""
+        clips: list[tuple[Utterance, Tensor | str | None]] = []
+        there = self.store.lengths(self._names[u.key] for u in batch)
         for u in batch:
             try:
-                clips.append((u, signal(u, self.steps)))
+                known = self._names[u.key] in there
+                clips.append((u, None if known else signal(u, self.steps)))
             except AudioError as e:
                 clips.append((u, str(e)))
         return clips
@@ -197,18 +216,6 @@ class CachedFrames(Mapping[str, Clip]):
 
     def __len__(self) -> int:
         return len(self.utterances)
-
-
-def _batches(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
-    """Batches of like length with at most TOGETHER seconds of sound and padding, in any order."""
-    timed = sorted(((audio.seconds(u), n) for n, u in enumerate(utterances)))
-    batches: list[list[Utterance]] = [[]]
-    for seconds, n in timed:
-        if batches[-1] and seconds * (len(batches[-1]) + 1) > TOGETHER:
-            batches.append([])
-        batches[-1].append(utterances[n])
-    Random(os.getpid()).shuffle(batches)
-    return batches
 
 
 def _in_turn(

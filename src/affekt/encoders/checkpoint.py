@@ -1,7 +1,7 @@
 """Checkpoints of speech encoders in Hugging Face's format: found, loaded, refused if not whole.
 
-A checkpoint is a folder with `config.json`, `preprocessor_config.json` and safetensors, or the id
-of one on the hub. Pickled weights are never read: they may run any code.
+A checkpoint is a folder with `config.json`, `preprocessor_config.json` (or a processor's) and
+safetensors, or the id of one on the hub. Pickled weights are never read: they may run any code.
 """
 
 import json
@@ -17,6 +17,7 @@ from xxhash import xxh3_128
 from affekt.errors import EncoderError, choose
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+PROCESSOR = "processor_config.json"  # of transformers 5, with the preprocessor inside
 WEIGHTS = "*.safetensors"
 
 # The model of each `model_type`: its module in transformers, and its class.
@@ -30,6 +31,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 # What stands on top of an encoder, in pre-training or for another task, and is not needed here.
 HEADS = ("quantizer.", "project_q.", "project_hid.", "final_proj.", "lm_head.", "projector.")
 HEADS += ("classifier.", "layer_weights", "label_embs_concat", "proj_out.", "decoder.", "adapter.")
+HEADS += ("tdnn.", "objective.", "feature_extractor.weight", "feature_extractor.bias")  # x-vectors
 # Learned, but used only where SpecAugment masks frames; some checkpoints come without.
 SPARE = ("masked_spec_embed",)
 
@@ -47,9 +49,11 @@ def locate(model: str, revision: str | None) -> Path:
         folder = _downloaded(model, revision)
     elif revision is not None:
         raise EncoderError(f"{model} is a folder, which has no revision '{revision}'; leave it out")
-    for name in (CONFIG, PREPROCESSOR):
-        if not (folder / name).is_file():
-            raise EncoderError(f"{folder}: no {name}; is it a checkpoint of a speech encoder?")
+    for names in ((CONFIG,), (PREPROCESSOR, PROCESSOR)):
+        if not any((folder / name).is_file() for name in names):
+            raise EncoderError(
+                f"{folder}: no {' and no '.join(names)}; is it a checkpoint of a speech encoder?"
+            )
     if not any(folder.glob(WEIGHTS)):
         raise EncoderError(
             f"{model}: no safetensors, and affekt never unpickles weights; "
@@ -63,7 +67,7 @@ def _downloaded(model: str, revision: str | None) -> Path:
     import huggingface_hub as hub
 
     try:
-        wanted = [CONFIG, PREPROCESSOR, WEIGHTS, f"{WEIGHTS}.index.json"]
+        wanted = [CONFIG, PREPROCESSOR, PROCESSOR, WEIGHTS, f"{WEIGHTS}.index.json"]
         return Path(hub.snapshot_download(model, revision=revision, allow_patterns=wanted))
     except (OSError, ValueError) as e:
         called = f"'{model}' (revision {revision})" if revision else f"'{model}'"
@@ -75,8 +79,10 @@ def _downloaded(model: str, revision: str | None) -> Path:
 
 
 def settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `config.json` and `preprocessor_config.json` of a checkpoint hold."""
-    return _json(folder / CONFIG), _json(folder / PREPROCESSOR)
+    """The config of a checkpoint and that of its preprocessor."""
+    if (folder / PREPROCESSOR).is_file():
+        return _json(folder / CONFIG), _json(folder / PREPROCESSOR)
+    return _json(folder / CONFIG), _json(folder / PROCESSOR).get("feature_extractor", {})
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -86,8 +92,12 @@ def _json(path: Path) -> dict[str, Any]:
         raise EncoderError(f"{path} is not JSON ({e}); copy the checkpoint again") from e
 
 
-def load(folder: Path) -> nn.Module:
+def load(folder: Path, *, masking: bool = False) -> nn.Module:
     """The model of a checkpoint in float32, every weight of its encoder from the file.
+
+    Args:
+        folder: of the checkpoint.
+        masking: whether frames will be masked, which takes one more weight.
 
     Raises:
         EncoderError: another kind of model, or weights are missing, left over or of another shape.
@@ -111,14 +121,19 @@ def load(folder: Path) -> nn.Module:
     except (SafetensorError, RuntimeError, ValueError, OSError) as e:
         reason = str(e).splitlines()[0]
         raise EncoderError(f"{folder}: cannot be loaded ({reason}); copy it again") from e
-    missing = [key for key in found["missing_keys"] if not key.endswith(SPARE)]
+    spare = () if masking else SPARE
+    missing = [key for key in found["missing_keys"] if not (key.endswith(spare) or _on_top(key))]
     left = [key for key in found["unexpected_keys"] if not _on_top(key)]
     shapes = [str(key[0]) for key in found["mismatched_keys"]]
-    for keys, what in ((missing, "missing"), (left, "unexpected"), (shapes, "of another shape")):
+    for keys, what, so in (
+        (missing, "missing", "the encoder would be random there"),
+        (left, "unexpected", "the encoder that was trained is another one than its config says"),
+        (shapes, "of another shape", "the encoder would be random there"),
+    ):
         if keys:
             raise EncoderError(
                 f"{folder}: {len(keys)} weights are {what}: {', '.join(sorted(keys)[:5])}"
-                f"{', ...' if len(keys) > 5 else ''}; the encoder would be random there, "
+                f"{', ...' if len(keys) > 5 else ''}; {so}, "
                 "so take a checkpoint whose weights fit its config.json"
             )
     return model
@@ -132,7 +147,9 @@ def _on_top(key: str) -> bool:
 def digest(folder: Path) -> str:
     """A key of everything that a checkpoint's frames depend on."""
     whole = xxh3_128()
-    for path in sorted([folder / CONFIG, folder / PREPROCESSOR, *folder.glob(WEIGHTS)]):
+    names = (CONFIG, PREPROCESSOR, PROCESSOR)
+    there = [folder / name for name in names if (folder / name).is_file()]
+    for path in sorted([*there, *folder.glob(WEIGHTS)]):
         state = path.stat()
         whole.update(_file_digest(path, state.st_size, state.st_mtime_ns))
     return whole.hexdigest()

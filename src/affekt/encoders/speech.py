@@ -6,7 +6,7 @@ s3prl's convention, L + 1 layers in all. Axes: B batch, S samples, L layers, T f
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from importlib import metadata
 from typing import Any, Literal
 
 import torch
@@ -57,13 +57,18 @@ class Speech(nn.Module):
         folder = checkpoint.locate(model, revision)
         config, preprocessor = checkpoint.settings(folder)
         _check_rate(model, preprocessor)
-        loaded: Any = checkpoint.load(folder)
+        if spec_augment and (trainable == "none" or config["model_type"] == "whisper"):
+            raise EncoderError(
+                f"{model}: spec_augment masks frames while an encoder is trained; set trainable, "
+                "or leave it out (Whisper has none)"
+            )
+        loaded: Any = checkpoint.load(folder, masking=spec_augment)
         loaded.config.apply_spec_augment = spec_augment
         self.network: Any
         if config["model_type"] == "whisper":
-            if normalise is not None or spec_augment:
+            if normalise is not None:
                 raise EncoderError(
-                    f"{model}: Whisper takes neither 'normalise' nor 'spec_augment'; leave them out"
+                    f"{model}: Whisper has a front end of its own; leave 'normalise' out"
                 )
             self.network = _whisper(loaded, preprocessor)
         else:
@@ -98,21 +103,28 @@ class Speech(nn.Module):
         wav = wav[:, : int(lengths.max())]
         gradient = torch.enable_grad if self.trainable != "none" else torch.no_grad
         with gradient(), computing(self.precision, wav.device):
-            layers = torch.stack(self.network(wav, lengths), dim=1)
-        frames = self.network.frames(lengths)
-        longest = int(frames.max())
-        layers = layers[:, :, :longest]
+            frames = self.network.frames(lengths)
+            longest = int(frames.max())
+            layers = torch.stack([h[:, :longest] for h in self.network(wav, lengths)], dim=1)
         for n, count in enumerate(frames.tolist()):
             layers[n, :, count:] = 0.0
         return Frames(layers, valid(frames, longest))
 
 
-def identity(
-    folder: Path, *, precision: Precision, normalise: bool | None, device: torch.device
-) -> str:
-    """A key of everything that the frames of an utterance depend on, but for the utterance."""
+def identity(chosen: Mapping[str, Any], device: torch.device) -> str:
+    """A key of everything that the frames of an utterance depend on, but for the utterance.
+
+    Args:
+        chosen: the options of `Speech`, all of them.
+        device: that computes.
+    """
+    folder = checkpoint.locate(chosen["model"], chosen["revision"])
+    precision, normalise = chosen["precision"], chosen["normalise"]
     computed = "bf16" if precision == "bf16" and has_bf16(device) else "fp32"
-    return f"{checkpoint.digest(folder)}-{normalise}-{computed}-{VERSION}"
+    preprocessor = checkpoint.settings(folder)[1]
+    scaled = preprocessor.get("do_normalize", True) if normalise is None else normalise
+    library = metadata.version("transformers").partition(".")[0]
+    return f"{checkpoint.digest(folder)}-{scaled}-{computed}-{device.type}-{library}-{VERSION}"
 
 
 def _check_rate(model: str, preprocessor: Mapping[str, Any]) -> None:
@@ -136,10 +148,17 @@ def _wave(loaded: Any, preprocessor: Mapping[str, Any], normalise: bool | None) 
 
 
 def computing(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
-    """Matrix products in bf16 if that is asked for and the processor has it."""
+    """Matrix products in bf16 if that is asked for and the processor has it, else in float32."""
     if precision == "bf16" and has_bf16(device):
         return torch.autocast(device.type, torch.bfloat16)
+    if device.type == "cuda":  # convolutions would take TF32
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     return nullcontext()
+
+
+def processor() -> torch.device:
+    """What encodes: a GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -53,6 +53,10 @@ class WaveTransformer(nn.Module):
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
 
+    def cost(self, seconds: float) -> float:
+        """How much sound is computed for so much."""
+        return seconds
+
     def frames(self, lengths: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         """How many frames so many samples give."""
         for layer in self.model.feature_extractor.conv_layers:
@@ -75,7 +79,9 @@ class WaveTransformer(nn.Module):
 
     def _transformed(self, h: Float[Tensor, "B T D"], mask: Mask) -> list[Tensor]:
         encoder = self.model.encoder
-        if self.training and self.model.config.apply_spec_augment:
+        config = self.model.config
+        masking = self.training and config.apply_spec_augment
+        if masking and h.shape[1] > config.mask_time_length:  # shorter ones cannot be masked
             h = self.model._mask_hidden_states(h, attention_mask=mask)
         h = h + positions(encoder.pos_conv_embed, h, mask)
         h = encoder.dropout(h if self.pre_norm else encoder.layer_norm(h))

@@ -6,6 +6,7 @@ cut where the utterance ends. Axes: B batch, S samples, W windows, V frames of a
 D channels.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -41,6 +42,11 @@ class WhisperEncoder(nn.Module):
 
     def settle(self) -> None:
         """Nothing depends on weights alone here."""
+
+    def cost(self, seconds: float) -> float:
+        """How much sound is computed for so much: whole windows."""
+        window = self.window * self.hop / RATE
+        return math.ceil(seconds / window) * window
 
     def frames(self, lengths: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         """How many frames so many samples give: one for each begun 20 ms."""

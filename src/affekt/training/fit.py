@@ -189,6 +189,7 @@ def _run_stage(
         if best:
             saved = torch.load(best.best_model_path, weights_only=True)
             module.load_state_dict(saved["state_dict"])
+    model.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
     return history.rows
 
 
