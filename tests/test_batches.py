@@ -10,9 +10,10 @@ from affekt.batches import (
     Endless,
     LengthBuckets,
     UtteranceDataset,
-    by_length,
+    as_listed,
     in_order,
     loader,
+    sorted_batches,
 )
 from affekt.types import Utterance
 
@@ -140,15 +141,28 @@ def test_for_judging_the_order_is_fixed():
 
 def test_a_batch_that_is_judged_has_a_bounded_number_of_frames():
     lengths = lengths_like_iemocap(300).tolist()
-    batches = by_length(lengths, 64, 4000)
+    batches = sorted_batches(lengths, 64, 4000)
     assert [n for batch in batches for n in batch] == np.argsort(lengths, kind="stable").tolist()
     assert all(len(b) <= 64 and len(b) * lengths[b[-1]] <= 4000 for b in batches)
     for this, following in zip(batches, batches[1:], strict=False):  # none could take one more
         assert len(this) == 64 or (len(this) + 1) * lengths[following[0]] > 4000
-    assert by_length([9000, 10], 64, 4000) == [[1], [0]]
+    assert sorted_batches([9000, 10], 64, 4000) == [[1], [0]]
 
 
 def test_training_goes_on_in_the_middle_of_a_pass():
     batches = loader(dataset([3, 9, 1, 5, 4]), 2, seed=0, batches=2)
     seen = [key for _ in range(3) for batch in batches for key in batch.keys]
     assert sorted(seen) == sorted(f"toy:{n}" for n in range(5) for _ in range(2))
+
+
+def test_any_clips_meet_where_batches_are_drawn_at_random():
+    lengths = np.random.default_rng(0).integers(5, 500, 203).tolist()
+    data = dataset(lengths)
+    drawn = loader(data, 4, seed=0, by_length=False)
+    first, second = ([batch.keys for batch in drawn] for _ in range(2))
+    assert first != second
+    for keys in (first, second):
+        assert sorted(k for batch in keys for k in batch) == sorted(u.key for u in data.utterances)
+    padded = sum(batch.inputs.mask.numel() for batch in drawn)
+    assert 1 - sum(lengths) / padded > 0.2
+    assert [b.keys for b in as_listed(data, 4)][0] == ["toy:0", "toy:1", "toy:2", "toy:3"]

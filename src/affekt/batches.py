@@ -137,10 +137,25 @@ class LengthBuckets(Sampler[list[int]]):
         yield from (batch.tolist() for batch in batches)
 
 
+class Shuffled(Sampler[list[int]]):
+    """Batches of any clips, every clip once per epoch."""
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count = count
+        self.batch_size = batch_size
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(_cut(self.rng.permutation(self.count).tolist(), self.batch_size))
+
+
 class Endless(Sampler[list[int]]):
     """Pass after pass of another sampler, `batches` at a time; each time goes on from the last."""
 
-    def __init__(self, passes: LengthBuckets, batches: int) -> None:
+    def __init__(self, passes: LengthBuckets | Shuffled, batches: int) -> None:
         self.passes = passes
         self.batches = batches
         self._stream = self._without_end()
@@ -179,22 +194,39 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def loader(
-    dataset: UtteranceDataset, batch_size: int, *, seed: int, batches: int | None = None
+    dataset: UtteranceDataset,
+    batch_size: int,
+    *,
+    seed: int,
+    batches: int | None = None,
+    by_length: bool = True,
 ) -> Ahead:
     """Shuffled batches for training: one pass, or `batches` of passes that follow one another."""
-    sampler = LengthBuckets(dataset.lengths, batch_size, seed)
+    if by_length:
+        sampler = LengthBuckets(dataset.lengths, batch_size, seed)
+    else:
+        sampler = Shuffled(len(dataset), batch_size, seed)
     return Ahead(dataset, sampler if batches is None else Endless(sampler, batches))
 
 
 def in_order(dataset: UtteranceDataset, batch_size: int) -> Ahead:
     """Batches in order of length, for validation and prediction, none too large for memory."""
-    return Ahead(dataset, by_length(dataset.lengths, batch_size, dataset.most))
+    return Ahead(dataset, sorted_batches(dataset.lengths, batch_size, dataset.most))
 
 
-def by_length(lengths: Sequence[int], batch_size: int, most: int) -> list[list[int]]:
+def as_listed(dataset: UtteranceDataset, batch_size: int) -> Ahead:
+    """Batches in the order of the data set."""
+    return Ahead(dataset, _cut(list(range(len(dataset))), batch_size))
+
+
+def _cut(order: list[int], batch_size: int) -> list[list[int]]:
+    return [order[n : n + batch_size] for n in range(0, len(order), batch_size)]
+
+
+def sorted_batches(lengths: Sequence[int], batch_size: int, most: int) -> list[list[int]]:
     """Batches in order of length, of at most `most` with their padding, but of one clip at least
 
-    >>> by_length([5, 2, 9, 2, 30], batch_size=3, most=20)
+    >>> sorted_batches([5, 2, 9, 2, 30], batch_size=3, most=20)
     [[1, 3, 0], [2], [4]]
     """
     batches: list[list[int]] = [[]]

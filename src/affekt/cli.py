@@ -7,6 +7,7 @@ inputs failed and are listed.
 import json
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,13 +63,14 @@ def run(
     from affekt.recipe import Recipe
 
     loaded = Recipe.load(recipe, changes or ())
-    if encoder:
+    if encoder is not None:
         from affekt.recipe.exchange import exchange
 
-        loaded = exchange(loaded, encoder)
+        loaded = exchange(loaded, encoder, changes or ())
     folder = out or Path("runs") / _name(recipe)
     skipped = _run(loaded, _data(data), folder, overwrite=overwrite)
     _show(folder)
+    _tell_of_changes(changes, expected=bool(loaded.expected))
     screen.say(f"Report: {folder / 'report.html'}")
     if skipped:
         raise typer.Exit(SOME_FAILED)
@@ -89,10 +91,10 @@ def reproduce(
     from affekt.recipe import tables
 
     found = tables.table(table, changes or ())
-    if encoder:
+    if encoder is not None:
         from affekt.recipe.exchange import exchange_all
 
-        found = exchange_all(found, encoder)
+        found = exchange_all(found, encoder, changes or ())
     folder = out or Path("runs") / _name(table)
     folders = _data(data)
     reproduction.refuse_strange(folders, found.rows, table)
@@ -107,11 +109,13 @@ def reproduce(
 
     skipped = reproduction.attempt(found.rows, missing, run_row, screen.tell)
     runs = {name: folder / name for name in found.rows if name not in missing}
-    title = f"affekt reproduce {table}" + (f" --encoder {encoder}" if encoder else "")
+    title = " ".join(["affekt reproduce", table, *_asked(encoder, changes)])
     made = results(runs, folder, title, missing=missing, varied=found.varied)
     page = write(made, folder)
     screen.runs(made.rows)
     screen.tests(made.tests, made.rows)
+    expected = any(recipe.expected for recipe in found.rows.values())
+    _tell_of_changes(changes, expected=expected)
     if missing:
         screen.say(f"{len(missing)} of {len(found.rows)} rows did not run; the table says why.")
     screen.say(f"Report: {page}")
@@ -281,7 +285,9 @@ def _run(
         with screen.progress(what) as progress:
             experiment.run(recipe, data=data, out=folder, progress=progress)
     except KeyboardInterrupt:
-        screen.tell(f"stopped; the same command goes on with what is in {folder}")
+        there = folder.exists()
+        rest = f"the same command goes on with what is in {folder}" if there else "nothing is kept"
+        screen.tell(f"stopped; {rest}")
         raise
     return len(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["skipped"])
 
@@ -292,6 +298,20 @@ def _show(folder: Path) -> None:
     from affekt.evaluation.table import row
 
     screen.runs([row(folder.resolve().name, read(folder), folder, folder=folder)])
+
+
+def _asked(encoder: str | None, changes: list[str] | None) -> list[str]:
+    """What a command asked for beside the recipe, as words of the command line."""
+    given = ["--encoder", encoder] if encoder else []
+    given += [word for setting in changes or () for word in ("-s", setting)]
+    return [shlex.quote(word) for word in given]
+
+
+def _tell_of_changes(changes: list[str] | None, *, expected: bool) -> None:
+    """Say that scores were expected of other settings than those that ran."""
+    if expected and changes:
+        told = " ".join(_asked(None, changes))
+        screen.say(f"The expected scores are those of the recipe as it is, without {told}.")
 
 
 def _name(recipe: str) -> str:
@@ -320,7 +340,10 @@ def main() -> None:
     # Threads that wait for each other sleep instead of spinning: on idle cores spinning gains
     # little, beside another process it makes a training step over ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    handler: logging.Handler = logging.StreamHandler()  # not wrapped: a file is searched for paths
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    if sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
     log = logging.getLogger("affekt")
     log.handlers = [handler]
     log.setLevel(logging.INFO)

@@ -219,8 +219,9 @@ def _without(
     every = {u.key: u for f in folds for u in (*f.train, *f.dev, *f.test)}
     if not reasons:
         return list(folds), []
-    listed = "\n  ".join(list(reasons.values())[:10])
-    more = f"\n  and {len(reasons) - 10} more" if len(reasons) > 10 else ""
+    shown = 10 if len(reasons) < len(every) else 2  # if all fail, it is hardly their fault
+    listed = "\n  ".join(sorted(reasons.values())[:shown])
+    more = f"\n  and {len(reasons) - shown} more" if len(reasons) > shown else ""
     found = f"{len(reasons)} of {len(every)} recordings cannot be used:\n  {listed}{more}"
     if recipe.on_error == "raise":
         raise AudioError(f'{found}\nmend or remove them, or go on without them: -s on_error="skip"')

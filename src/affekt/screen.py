@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Wide enough for a table where nobody looks, as in a file.
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+OFTEN = 30.0  # seconds between two lines about the same, where there is no terminal
 FEW_FOLDS = 6  # so many have room beside each other
 LEGEND = (
     "UA = UAR = recall averaged over the classes; WA = accuracy; [low, high] = 95 % interval, "
@@ -43,11 +45,12 @@ def tell(text: str) -> None:
 def progress(what: str = "") -> "Iterator[Progress]":
     """A bar on the terminal; elsewhere a line on standard error whenever something new begins."""
     if not console.is_terminal:
-        begun: list[str] = []
+        begun, told = list[str](), [0.0]
 
         def line(now: str, done: int, of: int) -> None:
-            if begun[-1:] != [now]:
+            if begun[-1:] != [now] or time.monotonic() - told[0] > OFTEN:
                 begun.append(now)
+                told[0] = time.monotonic()
                 tell(f"{what}{now} ({done}/{of})")
 
         yield line

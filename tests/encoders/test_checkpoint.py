@@ -84,7 +84,7 @@ def test_a_folder_without_its_settings_is_no_checkpoint(own, name):
 
 def test_pickles_are_never_read(own):
     (own / "model.safetensors").rename(own / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match="no safetensors, and affekt never unpickles"):
+    with pytest.raises(EncoderError, match="only pytorch_model.bin, but no safetensors"):
         module.locate(str(own), None)
 
 
@@ -111,3 +111,10 @@ def test_the_digest_changes_with_any_byte(own, checkpoints):
     assert module.digest(own) == before
     checkpoints.rewrite(own, lambda w: w["encoder.layer_norm.bias"].add_(1e-6))
     assert module.digest(own) != before
+
+
+def test_what_looks_like_a_path_is_not_asked_of_the_hub(own):
+    with pytest.raises(EncoderError, match="no such folder. Did you mean 'wavlm'"):
+        module.locate(str(own.with_name("wavml")), None)
+    with pytest.raises(EncoderError, match="is a file; give the folder"):
+        module.locate(str(own / "model.safetensors"), None)

@@ -75,3 +75,14 @@ def test_a_grid_over_encoders_takes_no_other(tmp_path):
     (tmp_path / "grid.toml").write_text(text)
     with pytest.raises(RecipeError, match=r"the table varies encoder.bands; choose one with -s"):
         exchange_all(table(str(tmp_path / "grid.toml")), "mfcc")
+
+
+def test_changes_of_the_encoder_hold_for_the_other_one(tmp_path):
+    recipe = Recipe.load("demo/poolings/mean")
+    changed = exchange(recipe, "a/b", ["encoder.trainable=transformer", "stage.0.epochs=3"])
+    assert changed.encoder.options == {"model": "a/b", "trainable": "transformer"}
+
+
+def test_an_empty_name_is_no_encoder():
+    with pytest.raises(RecipeError, match="nothing was given"):
+        exchange(Recipe.load("demo/poolings/mean"), "")

@@ -61,8 +61,10 @@ class FrameStore:
             try:
                 with safe_open(self._path(key), "numpy") as entry:
                     found[key] = entry.get_slice("frames").get_shape()[1]
-            except (FileNotFoundError, SafetensorError):
+            except FileNotFoundError:
                 continue
+            except SafetensorError as e:
+                log.warning("%s is damaged (%s); it is computed again", self._path(key), e)
             except OSError as e:
                 raise self._unusable(e) from e
         return found

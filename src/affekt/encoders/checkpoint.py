@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 from xxhash import xxh3_128
 
-from affekt.errors import EncoderError, choose
+from affekt.errors import EncoderError, choose, nearest
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 PROCESSOR = "processor_config.json"  # of transformers 5, with the preprocessor inside
@@ -45,6 +45,11 @@ def locate(model: str, revision: str | None) -> Path:
         EncoderError: there is none, or it lacks a file.
     """
     folder = Path(model).expanduser()
+    if folder.is_file():
+        raise EncoderError(f"{model} is a file; give the folder of the checkpoint")
+    if not folder.is_dir() and model.startswith((".", "/", "~")):
+        beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise EncoderError(f"{model}: no such folder.{nearest(folder.name, beside)}")
     if not folder.is_dir():
         folder = _downloaded(model, revision)
     elif revision is not None:
@@ -55,10 +60,12 @@ def locate(model: str, revision: str | None) -> Path:
                 f"{folder}: no {' and no '.join(names)}; is it a checkpoint of a speech encoder?"
             )
     if not any(folder.glob(WEIGHTS)):
+        pickled = sorted(path.name for path in folder.glob("*.bin"))
+        found = f"only {', '.join(pickled)}" if pickled else "no weights"
         raise EncoderError(
-            f"{model}: no safetensors, and affekt never unpickles weights; "
-            'name a revision that has them, such as revision = "refs/pr/1" of the hub\'s own '
-            "conversion, or load the model with transformers once and save it with save_pretrained"
+            f"{model}: {found}, but no safetensors, and affekt never unpickles weights; load the "
+            "model with transformers once and save it with save_pretrained (docs/encoders.md), or "
+            "name a revision on the hub that has them"
         )
     return folder
 
@@ -72,6 +79,8 @@ def _downloaded(model: str, revision: str | None) -> Path:
     except (OSError, ValueError) as e:
         called = f"'{model}' (revision {revision})" if revision else f"'{model}'"
         reason = str(e).splitlines()[0].rstrip(".")
+        if isinstance(e, FileNotFoundError):
+            reason = "it cannot be reached, or HF_HUB_OFFLINE is set, or has none of this name"
         raise EncoderError(
             f"no checkpoint {called}: not a folder, and not to be had from the hub ({reason}); "
             "download it on a machine with a connection, or name another one with --encoder"

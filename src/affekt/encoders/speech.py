@@ -54,6 +54,8 @@ class Speech(nn.Module):
         storage: Storage = "bf16",
     ) -> None:
         super().__init__()
+        if lr_factor <= 0:
+            raise EncoderError(f"lr_factor must be above 0, but got {lr_factor:g}")
         folder = checkpoint.locate(model, revision)
         config, preprocessor = checkpoint.settings(folder)
         _check_rate(model, preprocessor)

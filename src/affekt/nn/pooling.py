@@ -52,7 +52,7 @@ def mean_std(x: Float[Tensor, "B T D"], w: Float[Tensor, "B T"]) -> Float[Tensor
 
 
 def mean_unbiased_std(x: Float[Tensor, "B T D"], w: Float[Tensor, "B T"]) -> Float[Tensor, "B D2"]:
-    """[mu; sigma] with T - 1 in place of T, as s3prl's statistics pooling; one frame has sigma 0"""
+    """[mu; sigma] with T - 1 in place of T, as s3prl; of one frame sigma is sqrt(EPS)"""
     mu = mean(x, w)
     frames = (w > 0).sum(dim=1, keepdim=True)
     variance = mean((x - mu[:, None]).square(), w) * frames / (frames - 1).clamp(min=1)

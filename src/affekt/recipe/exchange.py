@@ -1,5 +1,6 @@
 """Another encoder in the place of a recipe's own, as --encoder asks."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,26 +8,31 @@ from affekt.encoders import ENCODERS
 from affekt.errors import RecipeError
 from affekt.parts import Section
 from affekt.recipe import Recipe
+from affekt.recipe.changes import change, split
 from affekt.recipe.tables import Table
 from affekt.run_folder import TOLD
 
 SPEECH = "speech"
 
 
-def exchange(recipe: Recipe, encoder: str) -> Recipe:
+def exchange(recipe: Recipe, encoder: str, changes: Iterable[str] = ()) -> Recipe:
     """The recipe with another encoder, and without the scores that were expected of its own.
 
     Args:
         recipe: it is returned as it is if the encoder is its own.
         encoder: a name of affekt.encoders.ENCODERS, or a speech checkpoint: a folder or the id of
             one on the hub, with @revision if wanted. A speech encoder keeps the recipe's options.
+        changes: `key=value`; those of the encoder hold for the other one as well.
     """
+    if not encoder:
+        raise RecipeError("--encoder: nothing was given; name an encoder or a checkpoint")
     if encoder == SPEECH:
         raise RecipeError(
             "--encoder speech: name its checkpoint, a folder or a hub id such as "
             "microsoft/wavlm-large"
         )
     section = Section(name=encoder) if encoder in ENCODERS else _speech(recipe.encoder, encoder)
+    section = _changed(section, changes)
     if section == recipe.encoder:
         return recipe
     return recipe.model_copy(
@@ -39,6 +45,14 @@ def exchange(recipe: Recipe, encoder: str) -> Recipe:
     )
 
 
+def _changed(section: Section, changes: Iterable[str]) -> Section:
+    values: dict[str, Any] = {"encoder": section.model_dump()}
+    for setting in changes:
+        if split(setting)[0].startswith("encoder."):
+            change(values, setting)
+    return Section.model_validate(values["encoder"])
+
+
 def _speech(own: Section, checkpoint: str) -> Section:
     model, at, revision = checkpoint.rpartition("@")
     if not at or Path(checkpoint).expanduser().is_dir():
@@ -49,7 +63,7 @@ def _speech(own: Section, checkpoint: str) -> Section:
     return Section.model_validate({"name": SPEECH, **named, **options})
 
 
-def exchange_all(table: Table, encoder: str) -> Table:
+def exchange_all(table: Table, encoder: str, changes: Iterable[str] = ()) -> Table:
     """The table with another encoder: rows that differ by nothing else become one.
 
     It is called by the words that their names share: 'mean-std' of 'hubert-mean-std' and
@@ -65,7 +79,7 @@ def exchange_all(table: Table, encoder: str) -> Table:
         )
     alike: list[list[tuple[str, Recipe]]] = []
     for name, recipe in table.rows.items():
-        other = exchange(recipe, encoder)
+        other = exchange(recipe, encoder, changes)
         group = next((g for g in alike if _same(g[0][1], other)), None)
         if group is None:
             alike.append([(name, other)])

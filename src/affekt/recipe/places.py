@@ -20,10 +20,14 @@ def locate(path: str | Path) -> Path:
     for candidate in (name, *bundled_as(name)):
         if candidate.is_file():
             return candidate
+    for folder in (name, *(f / name for f in FOLDERS)):
+        if any(folder.glob("*.toml")):
+            raise RecipeError(f"{path} is a table of recipes; run: affekt reproduce {path}")
     known = bundled()
+    tables = sorted({str(Path(recipe).parent) for recipe in known})
     raise RecipeError(
         f"no recipe '{path}': neither a file nor a bundled recipe.{nearest(str(path), known)} "
-        f"Bundled: {', '.join(known)}"
+        f"Bundled ones are in {', '.join(tables)}"
     )
 
 

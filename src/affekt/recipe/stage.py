@@ -26,6 +26,8 @@ class Stage(BaseModel):
     steps: int | None = Field(default=None, ge=1)
     evaluate_every: int | None = Field(default=None, ge=1)  # steps; 1000, at most `steps`
     batch_size: int = Field(default=32, ge=1)
+    # What a batch holds: clips of like length, or any, also where it is judged.
+    order: Literal["by-length", "random"] = "by-length"
     accumulate: int = Field(default=1, ge=1)  # batches per optimiser step
     clip: float = Field(default=1.0, ge=0)  # of the gradient's norm; 0: none
     # Whose weights are kept: those of the best dev UA, of the best dev WA, or the last.
@@ -53,7 +55,8 @@ class Stage(BaseModel):
         if self.epochs is not None:
             raise ValueError(
                 "give either 'epochs' or 'steps', "
-                f"but got epochs = {self.epochs} and steps = {self.steps}"
+                f"but got epochs = {self.epochs} and steps = {self.steps}; "
+                "where a recipe counts steps, change those: -s stage.0.steps=N"
             )
         if self.steps % self._every:
             fits = next(n for n in range(self._every, 0, -1) if self.steps % n == 0)

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from affekt import audio
-from affekt.batches import UtteranceDataset, in_order, loader
+from affekt.batches import Ahead, UtteranceDataset, as_listed, in_order, loader
 from affekt.encoders import ENCODERS
 from affekt.labels import order
 from affekt.losses import OBJECTIVES
@@ -116,7 +116,8 @@ def train(
         history += [{"stage": number, **row, **{k: row[k] + on[k] for k in on}} for row in rows]
     _save(folder, model, classes)
     test_side = UtteranceDataset(fold.test, seen, classes)
-    return Trained(*judge(model, test_side, fold=fold.name, seed=seed), history)
+    batches = _to_judge(test_side, recipe.stage[-1])
+    return Trained(*judge(model, test_side, batches, fold=fold.name, seed=seed), history)
 
 
 def _scales(recipe: Recipe, fold: Fold, inputs: Inputs, *, layers: int, dim: int) -> nn.Module:
@@ -172,8 +173,14 @@ def _run_stage(
         name=name,
     )
     history = _History()
-    batches = loader(train, stage.batch_size, seed=seed, batches=stage.batches)
-    to_choose_on = in_order(dev, JUDGED_AT_ONCE) if len(dev) else None
+    batches = loader(
+        train,
+        stage.batch_size,
+        seed=seed,
+        batches=stage.batches,
+        by_length=stage.order == "by-length",
+    )
+    to_choose_on = _to_judge(dev, stage) if len(dev) else None
     monitored = MONITORED.get(stage.select) if to_choose_on else None
     best = None
     with TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -191,6 +198,13 @@ def _run_stage(
             module.load_state_dict(saved["state_dict"])
     model.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
     return history.rows
+
+
+def _to_judge(side: UtteranceDataset, stage: Stage) -> Ahead:
+    """Batches of dev or test; at random in training means as they are listed here."""
+    if stage.order == "by-length":
+        return in_order(side, JUDGED_AT_ONCE)
+    return as_listed(side, stage.batch_size)
 
 
 def _trainer(stage: Stage, callbacks: list[lightning.Callback]) -> lightning.Trainer:
@@ -216,14 +230,14 @@ def _bound(registry: Registry, section: Section, what: str) -> Callable[..., Any
 
 @torch.inference_mode()
 def judge(
-    model: Recogniser, test: UtteranceDataset, *, fold: str, seed: int
+    model: Recogniser, test: UtteranceDataset, batches: Ahead, *, fold: str, seed: int
 ) -> tuple[list[Prediction], np.ndarray]:
     """Predictions for the test side and the embeddings (N, E) under them, in its order."""
     model.eval()
     device = next(model.parameters()).device
     probabilities: dict[str, list[float]] = {}
     embeddings: dict[str, np.ndarray] = {}
-    for batch in in_order(test, JUDGED_AT_ONCE):
+    for batch in batches:
         output = model(batch.to(device).inputs)
         rows = output.logits.double().softmax(dim=1).tolist()
         probabilities |= dict(zip(batch.keys, rows, strict=True))
