@@ -65,7 +65,7 @@ def test_the_gradients_are_those_of_finite_differences(pair):
     ours = ours.double()
     x = torch.randn(1, 5, 24, dtype=torch.double, requires_grad=True)
     mask = torch.tensor([[True, True, True, True, False]])
-    torch.autograd.gradcheck(lambda x: ours(x, attention_mask=mask)[0][:, :4], (x,))
+    assert torch.autograd.gradcheck(lambda x: ours(x, attention_mask=mask)[0][:, :4], (x,))
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,7 @@ class _History(lightning.Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
+        """Keep the row of this round."""
         logged = {k: float(v) for k, v in trainer.callback_metrics.items()}
         at = {"epoch": trainer.current_epoch + 1, "steps": trainer.global_step}
         self.rows.append({**at, **logged})
