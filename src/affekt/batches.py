@@ -64,7 +64,7 @@ class UtteranceDataset(Dataset[Batch]):
 
     @cached_property
     def lengths(self) -> list[int]:
-        """How many frames each utterance has, or how many samples before the audio steps."""
+        """How many frames each utterance has, or about how many samples."""
         keys = [u.key for u in self.utterances]
         if isinstance(self.inputs, Signals | CachedFrames):
             return self.inputs.lengths(keys)

@@ -1,16 +1,26 @@
-"""Text files that are whole or not there."""
+"""Files that are whole or not there."""
 
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a file: all of it or nothing, whoever else writes it at the same time."""
+    draft = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except BaseException:  # also an interrupt
+        draft.unlink(missing_ok=True)
+        raise
+    return path
 
 
 def write(path: Path, text: str) -> Path:
-    """Write a file: all of it or, when interrupted, nothing."""
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-    return path
+    """Write text: all of it or, when interrupted, nothing."""
+    return write_bytes(path, text.encode())
 
 
 def write_json(path: Path, values: Any) -> Path:

@@ -7,7 +7,6 @@ Axes: L layers, T frames, D channels.
 """
 
 import errno
-import json
 import logging
 import os
 import time
@@ -16,7 +15,6 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from jaxtyping import Float
@@ -26,6 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 from xxhash import xxh3_128
 
+from affekt import disk
 from affekt.cache.space import Storage, room
 from affekt.cache.stores import ABOUT, ENTRY, folder
 from affekt.errors import AffektError
@@ -148,7 +147,7 @@ class FrameStore:
         content = save(parts, _label(key, parts))
         try:
             self._prepare()
-            _write(self._path(key), content)
+            disk.write_bytes(self._path(key), content)
         except OSError as e:
             raise self._unusable(e, len(content)) from e
 
@@ -166,8 +165,7 @@ class FrameStore:
         """Make the folder, or what somebody removed of it, and clear what killed processes left."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (about := self.folder / ABOUT).exists():
-            text = json.dumps(self.about, indent=1, ensure_ascii=False, default=str)
-            _write(about, f"{text}\n".encode())
+            disk.write_json(about, self.about)
         if not self._swept:
             self._swept = True
             for draft in self.folder.glob(".*.part"):
@@ -209,14 +207,3 @@ def _quantised(key: str, frames: Float[Tensor, "L T D"]) -> dict[str, Tensor]:
         )
     scale.clamp_(min=torch.finfo(scale.dtype).tiny)  # of a channel that is zero throughout
     return {"frames": (frames / scale).round_().to(torch.int8), "scale": scale}
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file: all of it or nothing, whoever else writes it at the same time."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except BaseException:  # also an interrupt
-        draft.unlink(missing_ok=True)
-        raise
