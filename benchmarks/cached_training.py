@@ -8,7 +8,6 @@ EmoDB, an encoder of hubert-base's shape with random weights, the head of arXiv:
 What encodes takes the same batches through the encoder in every step.
 """
 
-import argparse
 import random
 import sys
 import time
@@ -19,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 import transformers
-from scratch import checkpoint, own_cache, quiet, resident, told
+from scratch import checkpoint, own_cache, resident, told, utterances
 
 import affekt
 from affekt import audio
@@ -47,10 +46,7 @@ EMODB = Path(__file__).parent.parent / "data/emodb"
 
 def main() -> int:
     """Measure all; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--utterances", type=int, default=535)
-    count = parser.parse_args().utterances
-    quiet()
+    count = utterances(__doc__)
     with TemporaryDirectory() as place, own_cache():
         folder = checkpoint(Path(place), transformers.HubertConfig(), transformers.HubertModel)
         held = epochs(folder, count)

@@ -8,7 +8,6 @@ have learnt. Both sides take the same recordings in float32 and make all layers;
 as a ratio was measured in turns within this run.
 """
 
-import argparse
 import random
 import sys
 import time
@@ -18,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 import transformers
-from scratch import checkpoint, own_cache, quiet, told
+from scratch import checkpoint, own_cache, told, utterances
 from torch.nn.utils.rnn import pad_sequence
 
 import affekt
@@ -37,10 +36,7 @@ EMODB = Path(__file__).parent.parent / "data/emodb"
 
 def main() -> int:
     """Measure all; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--utterances", type=int, default=535)
-    count = parser.parse_args().utterances
-    quiet()
+    count = utterances(__doc__)
     held = building(count)
     held &= attention()
     return 0 if held else 1

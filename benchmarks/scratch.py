@@ -1,5 +1,6 @@
 """What the benchmarks of speech encoders share: random checkpoints and a cache of their own."""
 
+import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,14 @@ def quiet() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+def utterances(what: str | None) -> int:
+    """How many utterances of EmoDB the command line asks a benchmark to take; all without."""
+    parser = argparse.ArgumentParser(description=(what or "").splitlines()[0])
+    parser.add_argument("--utterances", type=int, default=535)
+    quiet()
+    return parser.parse_args().utterances
 
 
 def checkpoint(folder: Path, config: Any, model: Any) -> Path:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -58,3 +59,22 @@ def corpora_folder() -> Path:
     if missing:
         pytest.skip(f"no {' and no '.join(missing)} under {folder}; set AFFEKT_CORPORA")
     return folder
+
+
+@pytest.fixture
+def affekt(monkeypatch, capsys):
+    """Runs the command line in this process: (exit code, standard output, standard error)."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        from affekt import cli
+
+        monkeypatch.setattr(sys, "argv", ["affekt", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as e:
+            code = int(e.code or 0)
+        out, err = capsys.readouterr()
+        return code, " ".join(out.split()), " ".join(err.split())
+
+    return call

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from affekt import audio, cli
+from affekt import audio
 
 RECIPE = """
 title    = "toy"
@@ -22,23 +22,6 @@ classifier = { name = "random-forest", trees = 5 }
 def own_place(tmp_path, monkeypatch):
     monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def affekt(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["affekt", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as e:
-            code = int(e.code or 0)
-        out, err = capsys.readouterr()
-        return code, " ".join(out.split()), " ".join(err.split())
-
-    return call
 
 
 @pytest.fixture

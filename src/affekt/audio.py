@@ -45,8 +45,8 @@ def read(path: Path, *, start: float = 0.0, end: float | None = None) -> Signal:
     length = len(samples) / rate
     if length < SHORTEST:
         raise AudioError(
-            f"{path}: {length:.2f} s long; affekt needs at least {SHORTEST} s. "
-            "leave it out of the corpus"
+            f"{path}: {length:.2f} s long; affekt needs at least {SHORTEST} s, "
+            "so leave it out of the corpus"
         )
     if samples.shape[1] > 2:
         _tell_once(path, samples.shape[1])

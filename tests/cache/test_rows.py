@@ -67,12 +67,17 @@ def test_a_file_that_is_no_database_is_started_anew_with_a_warning(tmp_path, cap
     rows.close()
 
 
-def test_a_database_with_overwritten_pages_is_started_anew_with_a_warning(rows, caplog):
+def overwritten(rows: Rows) -> Rows:
+    """A database of 500 rows, opened again after all but its first page was overwritten."""
     rows.put(vectors(500))
     rows.close()
     whole = rows.path.read_bytes()
     rows.path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
-    again = Rows(rows.path)
+    return Rows(rows.path)
+
+
+def test_a_database_with_overwritten_pages_is_started_anew_with_a_warning(rows, caplog):
+    again = overwritten(rows)
     with caplog.at_level(logging.WARNING):
         assert again.get(vectors(500)) == {}
     assert "damaged" in caplog.text
@@ -82,11 +87,7 @@ def test_a_database_with_overwritten_pages_is_started_anew_with_a_warning(rows, 
 
 
 def test_a_put_into_a_damaged_database_starts_it_anew_and_keeps_the_rows(rows, caplog):
-    rows.put(vectors(500))
-    rows.close()
-    whole = rows.path.read_bytes()
-    rows.path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
-    again = Rows(rows.path)
+    again = overwritten(rows)
     with caplog.at_level(logging.WARNING):
         again.put(vectors(2))
     assert "damaged" in caplog.text

@@ -1,13 +1,11 @@
 import os
 import re
-import sys
 import time
 from datetime import UTC, datetime
 
 import pytest
 import torch
 
-from affekt import cli
 from affekt.cache import stores
 from affekt.cache.frames import FrameStore
 from affekt.errors import AffektError
@@ -34,23 +32,6 @@ def two() -> list[FrameStore]:
     then = time.time() - 40 * DAY
     os.utime(made[1].folder / "about.json", (then, then))
     return made
-
-
-@pytest.fixture
-def affekt(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["affekt", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as e:
-            code = int(e.code or 0)
-        out, err = capsys.readouterr()
-        return code, " ".join(out.split()), " ".join(err.split())
-
-    return call
 
 
 def test_stores_are_listed_with_what_they_hold(two):
