@@ -124,6 +124,36 @@ def reproduce(
 
 
 @app.command()
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or a bundled recipe's name.")],
+    speech: Annotated[
+        list[Path], typer.Option("--speech", help="Folder with recordings; may be given again.")
+    ],
+    changes: Changes = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME without.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Pre-train a speech encoder on folders of speech, without labels."""
+    from affekt.pretraining import folder as run_folder
+    from affekt.pretraining.recipe import Pretraining
+    from affekt.pretraining.run import pretrain as train
+
+    loaded = Pretraining.load(recipe, changes or ())
+    folder = out or Path("runs") / _name(recipe)
+    if overwrite:
+        run_folder.clear(folder)
+    try:
+        with screen.progress() as progress:
+            result = train(loaded, speech, out=folder, progress=progress)
+    except KeyboardInterrupt:
+        screen.tell(f"stopped; the same command goes on with what is in {folder}")
+        raise
+    screen.pretrained(result)
+    if result.left_out:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A run's folder.")],
 ) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from affekt.cache.stores import Store
     from affekt.corpora import Card
     from affekt.evaluation.compare import Comparison
-    from affekt.experiment import Progress
+    from affekt.pretraining.run import Result
+    from affekt.pretraining.speech import Progress
 
 # Wide enough for a table where nobody looks, as in a file.
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -47,11 +48,11 @@ def progress(what: str = "") -> "Iterator[Progress]":
     if not console.is_terminal:
         begun, told = list[str](), [0.0]
 
-        def line(now: str, done: int, of: int) -> None:
+        def line(now: str, done: int, of: int, words: str = "", /) -> None:
             if begun[-1:] != [now] or time.monotonic() - told[0] > OFTEN:
                 begun.append(now)
                 told[0] = time.monotonic()
-                tell(f"{what}{now} ({done}/{of})")
+                tell(f"{what}{now} ({done}/{of}){words and f': {words}'}")
 
         yield line
         return
@@ -60,9 +61,12 @@ def progress(what: str = "") -> "Iterator[Progress]":
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task(f"{what}reading")
-        yield lambda now, done, of: bar.update(
-            task, description=what + now, completed=done, total=of
-        )
+
+        def update(now: str, done: int, of: int, words: str = "", /) -> None:
+            now = f"{now}: {words}" if words else now
+            bar.update(task, description=what + now, completed=done, total=of)
+
+        yield update
 
 
 def _table(*columns: str) -> Table:
@@ -161,6 +165,17 @@ def tests(pairs: Sequence["Comparison"], rows: Sequence[Mapping[str, Any]]) -> N
         style="dim",
         markup=False,
     )
+
+
+def pretrained(result: "Result") -> None:
+    """What a pre-training came to, and how to use it."""
+    say(f"loss {result.loss:.3f} after {result.steps} steps, the mean of the last tenth of them")
+    say(f"{result.hours:.1f} h of audio heard in {result.seconds / 60:.0f} min")
+    say(f"{result.parameters:,} parameters in {result.model}")
+    say(f'In a recipe:  encoder = {{ name = "speech", model = "{result.model}" }}')
+    say(f"On the command line:  affekt run RECIPE --encoder {result.model}")
+    for reason in result.left_out:
+        tell(f"left out: {reason}")
 
 
 def corpora(cards: list["Card"]) -> None:

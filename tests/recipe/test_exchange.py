@@ -1,6 +1,8 @@
 import pytest
 
+from affekt.encoders import ENCODERS
 from affekt.errors import RecipeError
+from affekt.parts import options
 from affekt.recipe import Recipe
 from affekt.recipe.exchange import exchange, exchange_all
 from affekt.recipe.tables import table
@@ -47,9 +49,9 @@ def test_published_scores_belong_to_the_encoder_that_they_were_made_with():
     assert other.title == f"{recipe.title}, but with log-mel"
 
 
-def test_speech_alone_names_no_checkpoint(wavlm):
-    with pytest.raises(RecipeError, match="--encoder speech: name its checkpoint"):
-        exchange(wavlm, "speech")
+def test_speech_alone_is_the_encoder_that_comes_with_affekt(wavlm):
+    found = exchange(wavlm, "speech").encoder
+    assert options(ENCODERS, found, "encoder")["model"] == "affekt/small"
 
 
 def test_rows_that_differ_by_their_encoder_alone_become_one():

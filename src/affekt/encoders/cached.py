@@ -33,7 +33,6 @@ from affekt.types import Utterance
 
 log = logging.getLogger(__name__)
 
-RATE = 50.0  # frames in a second, of all these encoders
 TOGETHER = 320.0  # seconds of sound in a batch on a GPU
 AHEAD = 4  # jobs per worker that are begun before they are needed
 
@@ -103,7 +102,8 @@ class CachedFrames(Mapping[str, Clip]):
     def _announce(self, missing: Sequence[Utterance]) -> None:
         """Say what will be written, and refuse if there is no room for it."""
         encoder = self.encoder()
-        frames = round(sum(audio.seconds(u, self.steps) for u in missing) * RATE)
+        samples = [round(audio.seconds(u, self.steps) * audio.RATE) for u in missing]
+        frames = int(encoder.network.frames(torch.tensor(samples)).sum())
         needed = size_of(frames, encoder.layers, encoder.dim, storage=self.store.storage)
         free = room(self.store.folder)
         told = (

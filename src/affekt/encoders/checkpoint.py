@@ -1,7 +1,8 @@
 """Checkpoints of speech encoders in Hugging Face's format: found, loaded, refused if not whole.
 
 A checkpoint is a folder with `config.json`, `preprocessor_config.json` (or a processor's) and
-safetensors, or the id of one on the hub. Pickled weights are never read: they may run any code.
+safetensors, one that comes with affekt (`affekt/small`), or the id of one on the hub. Pickled
+weights are never read: they may run any code.
 """
 
 import json
@@ -16,6 +17,8 @@ from xxhash import xxh3_128
 
 from affekt.errors import EncoderError, choose, nearest
 
+BUNDLED = "affekt/"  # how the names of those that come with affekt begin
+HERE = Path(__file__).parent.parent / "weights"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 PROCESSOR = "processor_config.json"  # of transformers 5, with the preprocessor inside
 WEIGHTS = "*.safetensors"
@@ -37,7 +40,7 @@ SPARE = ("masked_spec_embed",)
 
 
 def locate(model: str, revision: str | None) -> Path:
-    """The folder of a checkpoint, given as a folder or as the id of one on the hub.
+    """The folder of a checkpoint: a folder, the name of a bundled one, or an id on the hub.
 
     HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT are honoured.
 
@@ -45,6 +48,9 @@ def locate(model: str, revision: str | None) -> Path:
         EncoderError: there is none, or it lacks a file.
     """
     folder = Path(model).expanduser()
+    if model.startswith(BUNDLED) and not folder.is_dir():
+        there = {BUNDLED + path.name: path for path in sorted(HERE.iterdir()) if path.is_dir()}
+        folder = choose(there, model, "bundled encoder", EncoderError)
     if folder.is_file():
         raise EncoderError(f"{model} is a file; give the folder of the checkpoint")
     if not folder.is_dir() and model.startswith((".", "/", "~")):

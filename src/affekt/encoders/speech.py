@@ -21,6 +21,8 @@ from affekt.errors import EncoderError
 
 VERSION = 1  # of the way from a wave to frames; cached frames are made anew when it goes up
 
+SMALL = "affekt/small"  # comes with affekt; docs/results/bundled-encoder.md
+
 Precision = Literal["bf16", "fp32"]
 
 
@@ -28,7 +30,8 @@ class Speech(nn.Module):
     """A checkpoint as an encoder.
 
     Args:
-        model: a folder, or the id of a checkpoint on the hub.
+        model: a folder, the name of an encoder that comes with affekt, or the id of a checkpoint
+            on the hub.
         revision: of the hub's; a branch, tag or commit.
         trainable: what is fine-tuned: nothing, the transformer, or the front end as well.
         lr_factor: of the encoder's learning rate to that of everything behind it.
@@ -44,7 +47,7 @@ class Speech(nn.Module):
     def __init__(
         self,
         *,
-        model: str,
+        model: str = SMALL,
         revision: str | None = None,
         trainable: Literal["none", "transformer", "all"] = "none",
         lr_factor: float = 1.0,

@@ -20,17 +20,13 @@ def exchange(recipe: Recipe, encoder: str, changes: Iterable[str] = ()) -> Recip
 
     Args:
         recipe: it is returned as it is if the encoder is its own.
-        encoder: a name of affekt.encoders.ENCODERS, or a speech checkpoint: a folder or the id of
-            one on the hub, with @revision if wanted. A speech encoder keeps the recipe's options.
+        encoder: a name of affekt.encoders.ENCODERS, or a speech checkpoint: a folder, affekt/small,
+            or the id of one on the hub, with @revision if wanted. A speech encoder keeps the
+            recipe's options.
         changes: `key=value`; those of the encoder hold for the other one as well.
     """
     if not encoder:
         raise RecipeError("--encoder: nothing was given; name an encoder or a checkpoint")
-    if encoder == SPEECH:
-        raise RecipeError(
-            "--encoder speech: name its checkpoint, a folder or a hub id such as "
-            "microsoft/wavlm-large"
-        )
     section = Section(name=encoder) if encoder in ENCODERS else _speech(recipe.encoder, encoder)
     section = _changed(section, changes)
     if section == recipe.encoder:

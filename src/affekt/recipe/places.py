@@ -7,6 +7,7 @@ from affekt.errors import RecipeError, nearest
 PACKAGE = Path(__file__).parents[1]
 REPOSITORY = PACKAGE.parents[1]
 FOLDERS = (REPOSITORY / "recipes", PACKAGE / "recipes")  # a clone's, an installed wheel's
+PRETRAINING = "pretraining"  # the folder of recipes for `affekt pretrain`
 
 
 def bundled_as(name: Path) -> list[Path]:
@@ -23,7 +24,7 @@ def locate(path: str | Path) -> Path:
     for folder in (name, *(f / name for f in FOLDERS)):
         if any(folder.glob("*.toml")):
             raise RecipeError(f"{path} is a table of recipes; run: affekt reproduce {path}")
-    known = bundled()
+    known = bundled(pretraining=name.parts[:1] == (PRETRAINING,))
     tables = sorted({str(Path(recipe).parent) for recipe in known})
     raise RecipeError(
         f"no recipe '{path}': neither a file nor a bundled recipe.{nearest(str(path), known)} "
@@ -31,10 +32,14 @@ def locate(path: str | Path) -> Path:
     )
 
 
-def bundled() -> list[str]:
-    """The names of the recipes and grids that come with affekt: 'demo/poolings/mean', ..."""
-    return sorted(
-        str(file.relative_to(folder).with_suffix(""))
+def bundled(*, pretraining: bool = False) -> list[str]:
+    """The names of the recipes and grids that come with affekt: 'demo/poolings/mean', ...
+
+    Those for `affekt pretrain` are other recipes, and are named instead if asked for.
+    """
+    found = (
+        file.relative_to(folder).with_suffix("")
         for folder in FOLDERS
         for file in folder.rglob("*.toml")
     )
+    return sorted(str(name) for name in found if (name.parts[0] == PRETRAINING) == pretraining)

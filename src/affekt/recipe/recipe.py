@@ -43,6 +43,8 @@ class FewShot(BaseModel):
     seed: int = 0
 
 
+# The encoder that comes with affekt.
+SMALL = Section.model_validate({"name": "speech", "model": "affekt/small"})
 # What a network has if the recipe does not say otherwise.
 NETWORK: dict[str, Any] = {
     "mix": Section(name="weighted-sum"),
@@ -62,7 +64,7 @@ class Recipe(BaseModel):
     folds: list[str] = []  # of the protocol's, only these; none: all
     few_shot: FewShot | None = None
     audio: list[Section] = []
-    encoder: Section
+    encoder: Section = SMALL
     classifier: Section | None = None
     pooling: Section | None = None
     mix: Section = NETWORK["mix"]

@@ -1,0 +1,92 @@
+"""Masked prediction: the labels of frames that the network does not see.
+
+Hsu et al. 2021, HuBERT (arXiv:2106.07447), section II-B; several codebooks at once as in section
+II-C. Axes: B batch, S samples, T frames, D channels, M masked or visible frames, K centres.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from affekt.audio import RATE
+from affekt.errors import RecipeError
+from affekt.losses.classification import Losses
+from affekt.pretraining.batches import MASK, Batch, generator
+from affekt.pretraining.masking import spans
+from affekt.pretraining.objective import Setting
+from affekt.pretraining.targets import name_of
+
+
+class MaskedPrediction(nn.Module):
+    """Cross-entropy of every codebook on masked frames, averaged by the targets' weights.
+
+    Differs from HuBERT, eq. (3): a head is linear over all centres, where theirs compares a
+    projection with a learned embedding of each by a cosine.
+
+    Args:
+        setting: of the run.
+        share: of the frames that are masked.
+        span: seconds that are masked in one piece.
+        unmasked: weight of the same loss on the frames that are visible.
+    """
+
+    masks = True
+
+    def __init__(
+        self, setting: Setting, *, share: float = 0.65, span: float = 0.2, unmasked: float = 0.0
+    ) -> None:
+        super().__init__()
+        targets, training = setting.recipe.target, setting.recipe.training
+        self.share = share
+        self.unmasked = unmasked
+        self.span = max(1, round(span * RATE / setting.front.stride))  # frames
+        self.seed = training.seed
+        self._check(setting, span)
+        self.names = [name_of(t, n) for n, t in enumerate(targets)]
+        self.weights = [t.weight / sum(t.weight for t in targets) for t in targets]
+        self.heads = nn.ModuleList(nn.Linear(setting.dim, t.clusters) for t in targets)
+
+    def _check(self, setting: Setting, span: float) -> None:
+        shortest = min(setting.recipe.training.pieces)
+        if not 0 < self.share < 1 or span <= 0 or self.unmasked < 0:
+            raise RecipeError(
+                "objective 'masked-prediction': expected 0 < share < 1, span > 0, unmasked >= 0, "
+                f"but got share = {self.share:g}, span = {span:g}, unmasked = {self.unmasked:g}"
+            )
+        if not setting.recipe.target:
+            raise RecipeError("objective 'masked-prediction' needs at least one [[target]]")
+        if self.span > setting.front.frames(round(shortest * RATE)):
+            raise RecipeError(
+                f"objective 'masked-prediction': span = {span:g} s is longer than the shortest "
+                f"of training.pieces, {shortest:g} s; lower the one or raise the other"
+            )
+
+    def forward(self, model: Any, wave: Float[Tensor, "B S"], batch: Batch, rank: int) -> Losses:
+        """The loss of a batch; every device masks other frames."""
+        rows, frames = batch.labels[0].shape
+        rng = generator(self.seed, batch.step, rank, MASK)
+        hidden = spans(rng, rows, frames, share=self.share, span=self.span)
+        mask = torch.from_numpy(hidden).to(wave.device)
+        h = model(wave, mask_time_indices=mask).last_hidden_state
+        masked, parts = self._judged(h[mask], [labels[mask] for labels in batch.labels])
+        if not self.unmasked:
+            return Losses(masked, parts)
+        seen, _ = self._judged(h[~mask], [labels[~mask] for labels in batch.labels])
+        return Losses(masked + self.unmasked * seen, parts | {"unmasked": seen})
+
+    def _judged(
+        self, h: Float[Tensor, "M D"], labels: list[Int[Tensor, " M"]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean over codebooks, and loss and accuracy of each."""
+        total, parts = h.new_zeros((), dtype=torch.float32), dict[str, Tensor]()
+        for name, weight, head, truth in zip(
+            self.names, self.weights, self.heads, labels, strict=True
+        ):
+            logits = head(h).float()
+            loss = nn.functional.cross_entropy(logits, truth)
+            total = total + weight * loss
+            parts[f"loss {name}"] = loss
+            parts[f"accuracy {name}"] = (logits.argmax(dim=1) == truth).float().mean()
+        return total, parts

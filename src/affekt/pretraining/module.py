@@ -1,0 +1,152 @@
+"""A pre-training as a LightningModule: network, objective, optimiser. Axes: B batch, S samples."""
+
+import logging
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+from transformers import HubertConfig, HubertModel
+
+from affekt.encoders.wave import VARIANCE_FLOOR
+from affekt.errors import AffektError, RecipeError
+from affekt.parts import build
+from affekt.pretraining import gabor
+from affekt.pretraining.batches import DROPOUT, Batch, generator
+from affekt.pretraining.front import Front
+from affekt.pretraining.objective import OBJECTIVES, Setting
+from affekt.pretraining.recipe import Pretraining, Training, config
+
+SKIPPED_AT_MOST = 100  # optimiser steps in a row
+
+log = logging.getLogger(__name__)
+
+
+def network(fields: dict[str, Any], *, masks: bool) -> HubertModel:
+    """The untrained network, without SpecAugment; `masks`: frames are hidden when told to."""
+    chosen = config(fields)
+    if masks and not chosen.mask_time_prob:
+        raise RecipeError(
+            "[model]: mask_time_prob = 0 leaves the network without what stands for a masked "
+            "frame; leave it out"
+        )
+    quiet = {"apply_spec_augment": masks, "mask_feature_prob": 0.0}  # given masks count as such
+    try:
+        model = HubertModel(HubertConfig(**(fields | quiet)))
+    except (ValueError, RuntimeError, TypeError) as e:
+        raise RecipeError(f"[model]: {str(e).splitlines()[0]}") from None
+    if not masks and hasattr(model, "masked_spec_embed"):
+        model.masked_spec_embed.requires_grad_(False)
+    return model
+
+
+def parts(recipe: Pretraining) -> tuple[HubertModel, nn.Module]:
+    """The untrained network and objective, the same for the same seed."""
+    front = Front.of(config(recipe.model))
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.training.seed)
+        dim = config(recipe.model).hidden_size
+        objective = build(OBJECTIVES, recipe.objective, "objective", Setting(recipe, front, dim))
+        model = network(recipe.model, masks=objective.masks)
+        if recipe.filters == "gabor":
+            convolutions: Any = model.feature_extractor.conv_layers
+            gabor.set_filters(convolutions[0].conv)
+        return model, objective
+
+
+def rate(step: int, training: Training) -> float:
+    """The learning rate of step 0, 1, ...: up in `warmup` steps, then down to 0, both linear."""
+    up = (step + 1) / max(1, training.warmup)
+    down = (training.steps - step) / max(1, training.steps - training.warmup)
+    return training.lr * min(1.0, up, down)
+
+
+def normalised(wave: Float[Tensor, "B S"]) -> Float[Tensor, "B S"]:
+    """Each piece at zero mean and unit variance, as the saved preprocessor says."""
+    centred = wave - wave.mean(dim=1, keepdim=True)
+    return centred / (centred.square().mean(dim=1, keepdim=True) + VARIANCE_FLOOR).sqrt()
+
+
+class PretrainingModule(lightning.LightningModule):
+    """Trains `model` and `objective`.
+
+    All that is random in a step follows from seed, step and rank, and so does the learning rate.
+    An optimiser step whose gradient is not finite is skipped.
+
+    Args:
+        model: the network.
+        objective: see affekt.pretraining.objective.
+        training: of the recipe.
+        state: of the optimiser, where an earlier run left it.
+    """
+
+    def __init__(
+        self,
+        model: HubertModel,
+        objective: nn.Module,
+        training: Training,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self._training = training
+        self._state = state
+        self._skipped = 0  # steps in a row
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set what follows from the step: random numbers and learning rate."""
+        rng = generator(self._training.seed, batch.step, self.global_rank, DROPOUT)
+        torch.manual_seed(int(rng.integers(2**63)))
+        optimizer: Any = self.optimizers()
+        for group in optimizer.param_groups:
+            group["lr"] = rate(batch.step, self._training)
+
+    def training_step(self, batch: Batch, _: int) -> dict[str, Any]:
+        """The loss of one batch, and its parts."""
+        losses = self.objective(self.model, normalised(batch.wave), batch, self.global_rank)
+        told = {name: value.detach() for name, value in losses.parts.items()}
+        return {"loss": losses.total, "parts": told}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient's norm; without a finite norm take the gradient away.
+
+        Raises:
+            AffektError: that happened SKIPPED_AT_MOST times in a row.
+        """
+        tensors = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = get_total_norm([p.grad for p in tensors if p.grad is not None])
+        if norm.isfinite():
+            self._skipped = 0
+            if gradient_clip_val:
+                clip_grads_with_norm_(tensors, gradient_clip_val, norm)
+            return
+        self._skipped += 1
+        if self._skipped == SKIPPED_AT_MOST:
+            raise AffektError(
+                f"the loss or its gradient was NaN or infinite in {SKIPPED_AT_MOST} steps in a "
+                'row; lower training.lr, or try training.precision = "fp32"'
+            )
+        log.warning("step skipped, its gradient is not finite")
+        optimizer.zero_grad(set_to_none=True)  # the optimiser passes over such parameters
+
+    def configure_optimizers(self) -> Optimizer:
+        """AdamW, as an earlier run left it if there was one."""
+        chosen = self._training
+        optimizer = torch.optim.AdamW(
+            [p for p in self.parameters() if p.requires_grad],
+            lr=chosen.lr,
+            betas=chosen.betas,
+            weight_decay=chosen.weight_decay,
+        )
+        if self._state is not None:
+            optimizer.load_state_dict(self._state)
+        return optimizer

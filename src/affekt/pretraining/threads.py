@@ -1,0 +1,61 @@
+"""Work on many recordings by all cores, in order, none of it held longer than it is needed."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+AHEAD = 4  # jobs begun per core
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_turn(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int | None = None,
+    ahead: int | None = None,
+) -> Generator[Result]:
+    """The results in order, each worked out by one thread.
+
+    Args:
+        work: what is done.
+        items: with what, one after the other; there may be no end of them.
+        workers: threads; the number of cores if not given.
+        ahead: jobs begun beyond the one that is waited for.
+    """
+    workers = workers or cores()
+    begun: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) > (ahead or workers * AHEAD):
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:  # also where the reader stops early
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """torch computes within the thread that asks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
