@@ -17,7 +17,7 @@ from affekt.errors import optional
 
 
 class Descriptors:
-    """The 25 low-level descriptors: pitch, loudness, voice quality, formants. Any thread may call."""
+    """The 25 low-level descriptors: pitch, loudness, voice quality, formants. Thread-safe."""
 
     hop = RATE // 100  # samples: 10 ms
 
