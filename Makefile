@@ -1,4 +1,4 @@
-# make demo    set up, train on the bundled corpus, print a table and the path of a report
+# make demo    set up, train on the bundled corpus, print a table of two encoders and the path of a report
 # make test    set up, run the tests
 # make check   format, lint, spelling, types
 # make bench   measure affekt against others on this machine
@@ -10,7 +10,7 @@ READY := .venv/.ready
 .PHONY: demo test check format bench clean
 
 demo: $(READY)
-	$(BIN)/affekt run demo/poolings/attentive-correlation --overwrite
+	$(BIN)/affekt reproduce demo/encoders --overwrite
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses=auto
@@ -29,6 +29,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/cache_stores.py
 	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python benchmarks/bundled_encoder.py
 	$(BIN)/python benchmarks/cached_training.py
 	$(BIN)/python benchmarks/against_nkululeko.py
 

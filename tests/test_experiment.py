@@ -286,7 +286,11 @@ def test_broken_files_can_be_left_out_and_are_listed(five_hundred, tmp_path, cap
             RecipeError,
             "a random crop needs frames",
         ),
-        (FOREST | {"encoder": {"name": "mfcc"}}, RecipeError, "a classifier needs one vector"),
+        (
+            FOREST | {"encoder": {"name": "speech", "trainable": "all"}},
+            RecipeError,
+            "a classifier cannot train its encoder",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_be_run_says_why(folder, tmp_path, changes, error, told):
@@ -391,3 +395,12 @@ def test_a_listed_recording_that_is_not_there_is_left_out_like_a_broken_one(tmp_
             experiment.run(recipe(**changes, **mine), data=data, out=out)
         experiment.run(recipe(**changes, **mine, on_error="skip"), data=data, out=out)
         assert len(predictions.read(out)) == 6
+
+
+def test_a_classifier_is_given_mean_and_deviation_of_frames(folder, tmp_path):
+    run = experiment.run(
+        recipe(**FOREST | {"encoder": {"name": "mfcc"}}),
+        data={"emodb": folder},
+        out=tmp_path / "run",
+    )
+    assert len(predictions.read(run)) == 4 * 8

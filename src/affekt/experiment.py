@@ -127,11 +127,8 @@ def check(recipe: Recipe) -> None:
         from affekt.classical import CLASSIFIERS
 
         options(CLASSIFIERS, recipe.classifier, "classifier")
-        if recipe.encoder.name != "opensmile":
-            raise RecipeError(
-                f"a classifier needs one vector per utterance, encoder '{recipe.encoder.name}' "
-                "gives frames; use encoder = { name = \"opensmile\" }, or 'pooling' and [[stage]]"
-            )
+        if recipe.encoder.options.get("trainable", "none") != "none":
+            raise RecipeError("a classifier cannot train its encoder; leave 'trainable' out")
     elif recipe.encoder.name == "opensmile" and any(s.options.get("where") for s in recipe.audio):
         raise RecipeError("a random crop needs frames; take another encoder, or crop at the start")
     else:
@@ -192,15 +189,19 @@ def _features(
         progress("features", done, len(utterances))
 
     progress("features", 0, len(utterances))
-    if recipe.classifier:
+    if recipe.classifier and recipe.encoder.name == "opensmile":
         from affekt.encoders.opensmile import functionals
 
         settings = recipe.encoder.options
         rows, reasons = functionals(utterances, **settings, steps=steps, progress=tick)
         return dict(zip(wanted, rows, strict=True)), reasons
-    from affekt.encoders.extract import extract
+    from affekt.encoders.extract import extract, summaries
 
-    return extract(recipe.encoder, utterances, steps, tick)
+    clips, reasons = extract(recipe.encoder, utterances, steps, tick)
+    if recipe.classifier:
+        known = [key for key in wanted if key not in reasons]
+        clips = summaries(clips, known, recipe.functionals.layers)
+    return clips, reasons
 
 
 def _identity(recipe: Recipe) -> str | None:
@@ -255,15 +256,32 @@ def _refuse_one_class(folds: Sequence[Fold]) -> None:
 
 
 def _notes(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
-    """What a reader of the report must know of how the models were chosen."""
+    """What a reader of the report must know of how the models were made."""
+    notes = []
     chosen = any(stage.select != "last" for stage in recipe.stage)
     lacking = [fold.name for fold in folds if not fold.dev]
     if chosen and lacking:
-        return [
+        notes.append(
             f"No dev side in fold(s) {', '.join(lacking)}: the last epoch was kept there, "
             "although the recipe asks for the best one on dev."
-        ]
-    return []
+        )
+    if known := _heard(recipe):
+        notes.append(
+            f"The encoder heard {', '.join(known)} in its pre-training, without labels: what is "
+            "tested here is not new to it."
+        )
+    return notes
+
+
+def _heard(recipe: Recipe) -> list[str]:
+    """The recipe's corpora that its encoder was pre-trained on, as far as that is known."""
+    if recipe.encoder.name != "speech":
+        return []
+    from affekt.encoders import ENCODERS, checkpoint
+
+    chosen = options(ENCODERS, recipe.encoder, "encoder")
+    config, _ = checkpoint.settings(checkpoint.locate(chosen["model"], chosen["revision"]))
+    return [corpus.name for corpus in recipe.corpus if corpus.name in config.get("heard", ())]
 
 
 def _train(

@@ -77,3 +77,16 @@ def test_a_recording_that_is_broken_is_skipped_with_a_speech_encoder_too(
                 data={"emodb": folder},
                 out=tmp_path / f"{trainable}-raise",
             )
+
+
+def test_a_report_says_that_its_encoder_heard_the_corpus_in_pre_training(
+    folder, checkpoint, tmp_path
+):
+    heard = shutil.copytree(checkpoint("hubert"), tmp_path / "heard")
+    config = json.loads((heard / "config.json").read_text())
+    (heard / "config.json").write_text(json.dumps(config | {"heard": ["nemo", "emodb"]}))
+    for model, said in ((heard, True), (checkpoint("hubert"), False)):
+        encoder = {"name": "speech", "model": str(model)}
+        recipe = toy(encoder=encoder, folds=["03"])
+        out = experiment.run(recipe, data={"emodb": folder}, out=tmp_path / f"run-{said}")
+        assert ("heard emodb in its pre-training" in (out / "report.md").read_text()) == said

@@ -4,7 +4,7 @@ import torch
 
 from affekt.audio import RATE
 from affekt.encoders.speech import Speech
-from affekt.errors import CorpusError
+from affekt.errors import CorpusError, RecipeError
 from affekt.pretraining import targets
 from affekt.pretraining.codebook import aligned, running, scaled, statistics
 from affekt.pretraining.features import FEATURES
@@ -69,6 +69,7 @@ def test_scaling_leaves_out_what_is_not_finite():
         ({"features": {"name": "mfcc"}}, 39),
         ({"features": {"name": "log-mel"}, "window": 0.3}, 80),
         ({"features": {"name": "egemaps-lld"}, "window": 0.5}, 50),
+        ({"features": {"name": "mfcc"}, "channels": [0, 5, 38], "window": 0.1}, 6),
     ],
 )
 def test_a_label_is_the_nearest_centre_by_brute_force(speech, tmp_path, chosen, channels):
@@ -81,6 +82,7 @@ def test_a_label_is_the_nearest_centre_by_brute_force(speech, tmp_path, chosen, 
     labels = found.labels("t")
     for n in (0, 7, 19):
         x = scaled(extract(found.utterances.read(n)), kept["mean"], kept["deviation"])
+        x = x[:, chosen.get("channels", range(x.shape[1]))]
         if "window" in chosen:
             x = running(x, round(chosen["window"] * 100))
         frames = FRONT.frames(int(found.utterances.lengths[n]))
@@ -153,3 +155,8 @@ def test_targets_of_the_same_features_are_those_that_each_would_have_alone(speec
         Targets({name: target}, utterances, FRONT, tmp_path / "one", 0).make(silent)
         for file in (tmp_path / "one" / name).iterdir():
             assert file.read_bytes() == (tmp_path / "both" / name / file.name).read_bytes()
+
+
+def test_a_channel_that_is_not_there_is_told(speech, tmp_path):
+    with pytest.raises(RecipeError, match=r"target t: no channel 39; mfcc has 0 to 38"):
+        made(speech, tmp_path, features={"name": "mfcc"}, channels=[3, 39])

@@ -8,14 +8,11 @@ Axes: L layers, T frames, D channels.
 
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import PurePath
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -29,16 +26,15 @@ from affekt.cache.space import room, size_of
 from affekt.encoders import speech
 from affekt.errors import AffektError, AudioError
 from affekt.signals import signal
+from affekt.threads import in_turn, one_thread_each
 from affekt.types import Utterance
 
 log = logging.getLogger(__name__)
 
 TOGETHER = 320.0  # seconds of sound in a batch on a GPU
-AHEAD = 4  # jobs per worker that are begun before they are needed
+AHEAD = 4  # batches that are read before they are needed, on a GPU
 
 Clip = Float[Tensor, "L _ D"]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class CachedFrames(Mapping[str, Clip]):
@@ -119,9 +115,8 @@ class CachedFrames(Mapping[str, Clip]):
         log.info("%s", told)
 
     def _alone(self, missing: Sequence[Utterance]) -> Iterator[tuple[Utterance, str | None]]:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        with _one_thread_each(), _pool(cores or 1) as pool:
-            yield from _in_turn(pool, self._make, missing, (cores or 1) * AHEAD)
+        with one_thread_each():
+            yield from in_turn(self._make, missing)
 
     def _make(self, u: Utterance) -> tuple[Utterance, str | None]:
         """Make the frames of one utterance, unless another process has done so meanwhile."""
@@ -141,12 +136,12 @@ class CachedFrames(Mapping[str, Clip]):
             )
 
     def _together(self, missing: Sequence[Utterance]) -> Iterator[tuple[Utterance, str | None]]:
-        with _pool(AHEAD) as pool:
-            for clips in _in_turn(pool, self._read, self._batches(missing), AHEAD):
-                good = [(u, wav) for u, wav in clips if isinstance(wav, Tensor)]
-                yield from ((u, wav) for u, wav in clips if not isinstance(wav, Tensor))
-                if good:
-                    yield from pool.map(lambda made: self._keep(*made), self._encoded(good))
+        for clips in in_turn(self._read, self._batches(missing), workers=AHEAD, ahead=AHEAD):
+            good = [(u, wav) for u, wav in clips if isinstance(wav, Tensor)]
+            yield from ((u, wav) for u, wav in clips if not isinstance(wav, Tensor))
+            if good:
+                encoded = self._encoded(good)
+                yield from in_turn(lambda made: self._keep(*made), encoded, workers=AHEAD)
 
     def _batches(self, utterances: Sequence[Utterance]) -> list[list[Utterance]]:
         """Batches of like length, each at most TOGETHER seconds to compute; in any order."""
@@ -216,37 +211,3 @@ class CachedFrames(Mapping[str, Clip]):
 
     def __len__(self) -> int:
         return len(self.utterances)
-
-
-def _in_turn(
-    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Generator[Result]:
-    """The results in order, with so many jobs begun beyond the one that is waited for."""
-    begun: deque[Future[Result]] = deque()
-    for item in items:
-        begun.append(pool.submit(work, item))
-        if len(begun) > ahead:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
-    """Threads that begin nothing more once the reader stops, be it by an error."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """torch computes within the thread that asks."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from affekt import audio
 from affekt.encoders import ENCODERS
 from affekt.encoders.opensmile import OpenSmile, functionals
-from affekt.errors import AudioError
+from affekt.errors import AudioError, RecipeError
 from affekt.parts import Section, build, options
 from affekt.types import Utterance
 
@@ -71,3 +71,24 @@ def encode(encoder: nn.Module, signal: audio.Signal) -> Clip:
     """The frames of one signal."""
     wav = torch.from_numpy(np.ascontiguousarray(signal))[None]
     return encoder(wav, torch.tensor([wav.shape[1]])).layers[0]
+
+
+def summaries(
+    clips: Mapping[str, Clip], keys: Sequence[str], layers: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Mean and standard deviation over time of some layers, all if none: (layers x 2 x D,) each.
+
+    Raises:
+        RecipeError: the frames have no such layer.
+    """
+    made = {}
+    for key in keys:
+        clip = clips[key]
+        if layers and max(layers) >= len(clip):
+            raise RecipeError(
+                f"functionals.layers: no layer {max(layers)}; the encoder has 0 to {len(clip) - 1}"
+            )
+        chosen = (clip[list(layers)] if layers else clip).float()
+        deviation = chosen.std(dim=1, correction=0)
+        made[key] = torch.stack([chosen.mean(dim=1), deviation], dim=1).flatten().numpy()
+    return made

@@ -15,7 +15,7 @@ from affekt.audio import RATE
 from affekt.pretraining.front import Front
 from affekt.pretraining.speech import Utterances
 from affekt.pretraining.targets import Labels
-from affekt.pretraining.threads import cores, in_turn
+from affekt.threads import cores, in_turn
 
 # What a generator of random numbers is for; each has its own for a seed, step and rank.
 PIECES, MASK, DROPOUT = range(3)

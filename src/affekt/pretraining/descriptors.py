@@ -29,7 +29,7 @@ class Descriptors:
 
     @cached_property
     def _pool(self) -> ProcessPoolExecutor:
-        from affekt.pretraining.threads import cores  # imports torch, which no process here needs
+        from affekt.threads import cores  # imports torch, which no process here needs
 
         return ProcessPoolExecutor(cores(), mp_context=get_context("spawn"))
 

@@ -1,28 +1,23 @@
 """A pre-training as a LightningModule: network, objective, optimiser. Axes: B batch, S samples."""
 
-import logging
 from typing import Any
 
 import lightning.pytorch as lightning
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from transformers import HubertConfig, HubertModel
 
 from affekt.encoders.wave import VARIANCE_FLOOR
-from affekt.errors import AffektError, RecipeError
+from affekt.errors import RecipeError
 from affekt.parts import build
 from affekt.pretraining import gabor
 from affekt.pretraining.batches import DROPOUT, Batch, generator
 from affekt.pretraining.front import Front
 from affekt.pretraining.objective import OBJECTIVES, Setting
 from affekt.pretraining.recipe import Pretraining, Training, config
-
-SKIPPED_AT_MOST = 100  # optimiser steps in a row
-
-log = logging.getLogger(__name__)
+from affekt.training.guard import Guard
 
 
 def network(fields: dict[str, Any], *, masks: bool) -> HubertModel:
@@ -95,7 +90,7 @@ class PretrainingModule(lightning.LightningModule):
         self.objective = objective
         self._training = training
         self._state = state
-        self._skipped = 0  # steps in a row
+        self._guard = Guard("pre-training", 'lower training.lr, or try training.precision = "fp32"')
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set what follows from the step: random numbers and learning rate."""
@@ -117,26 +112,8 @@ class PretrainingModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradient's norm; without a finite norm take the gradient away.
-
-        Raises:
-            AffektError: that happened SKIPPED_AT_MOST times in a row.
-        """
-        tensors = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = get_total_norm([p.grad for p in tensors if p.grad is not None])
-        if norm.isfinite():
-            self._skipped = 0
-            if gradient_clip_val:
-                clip_grads_with_norm_(tensors, gradient_clip_val, norm)
-            return
-        self._skipped += 1
-        if self._skipped == SKIPPED_AT_MOST:
-            raise AffektError(
-                f"the loss or its gradient was NaN or infinite in {SKIPPED_AT_MOST} steps in a "
-                'row; lower training.lr, or try training.precision = "fp32"'
-            )
-        log.warning("step skipped, its gradient is not finite")
-        optimizer.zero_grad(set_to_none=True)  # the optimiser passes over such parameters
+        """Clip the gradient, see affekt.training.guard."""
+        self._guard(optimizer, gradient_clip_val)
 
     def configure_optimizers(self) -> Optimizer:
         """AdamW, as an earlier run left it if there was one."""
@@ -146,6 +123,7 @@ class PretrainingModule(lightning.LightningModule):
             lr=chosen.lr,
             betas=chosen.betas,
             weight_decay=chosen.weight_decay,
+            fused=True,
         )
         if self._state is not None:
             optimizer.load_state_dict(self._state)

@@ -30,6 +30,7 @@ class Target(BaseModel):
     model_config = STRICT
 
     features: Section
+    channels: list[Annotated[int, Field(ge=0)]] = []  # of the features, only these; none: all
     window: float = Field(default=0.0, ge=0)  # seconds; running mean and std over so long
     clusters: int = Field(default=256, ge=2, le=MOST_CLUSTERS)
     weight: float = Field(default=1.0, gt=0)

@@ -14,7 +14,7 @@ from affekt import audio, disk
 from affekt.audio import RATE, Signal
 from affekt.corpora.files import recordings
 from affekt.errors import AudioError, CorpusError, RunError
-from affekt.pretraining.threads import in_turn
+from affekt.threads import in_turn
 
 LONGEST = 60 * RATE  # samples; longer recordings are cut into several utterances
 MARGIN = RATE // 10  # samples around a piece, so that resampling does not know that it is one

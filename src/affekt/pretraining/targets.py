@@ -20,14 +20,14 @@ from safetensors.numpy import load_file, save
 
 from affekt import disk
 from affekt.audio import RATE
-from affekt.errors import CorpusError
+from affekt.errors import CorpusError, RecipeError
 from affekt.parts import Section, build
 from affekt.pretraining.codebook import Codebook, aligned, cluster, running, scaled, statistics
 from affekt.pretraining.features import FEATURES
 from affekt.pretraining.front import Front
 from affekt.pretraining.recipe import Target
 from affekt.pretraining.speech import Progress, Utterances
-from affekt.pretraining.threads import in_turn, one_thread_each
+from affekt.threads import in_turn, one_thread_each
 
 SHARD = 500  # utterances in a file of labels; a killed run loses no more than these
 
@@ -126,6 +126,11 @@ class Targets:
         """The codebook of a sample of utterances."""
         target = self.targets[name]
         mean, deviation = statistics(raw.values())
+        if max(target.channels, default=0) >= len(mean):
+            raise RecipeError(
+                f"target {name}: no channel {max(target.channels)}; "
+                f"{target.features.name} has 0 to {len(mean) - 1}"
+            )
         described = [
             self._described(target, n, scaled(x, mean, deviation), hop) for n, x in raw.items()
         ]
@@ -143,6 +148,8 @@ class Targets:
 
     def _described(self, target: Target, number: int, x: Matrix, hop: int) -> Matrix:
         """What is clustered of an utterance's scaled features, a row per frame of the network."""
+        if target.channels:
+            x = x[:, target.channels]
         if target.window:
             x = running(x, max(1, round(target.window * RATE / hop)))
         frames = self.front.frames(int(self.utterances.lengths[number]))

@@ -43,6 +43,14 @@ class FewShot(BaseModel):
     seed: int = 0
 
 
+class Functionals(BaseModel):
+    """What a classifier is given of frames: their mean and standard deviation over time."""
+
+    model_config = STRICT
+
+    layers: list[Annotated[int, Field(ge=0)]] = []  # of the encoder, side by side; none: all
+
+
 # The encoder that comes with affekt.
 SMALL = Section.model_validate({"name": "speech", "model": "affekt/small"})
 # What a network has if the recipe does not say otherwise.
@@ -66,6 +74,7 @@ class Recipe(BaseModel):
     audio: list[Section] = []
     encoder: Section = SMALL
     classifier: Section | None = None
+    functionals: Functionals = Functionals()
     pooling: Section | None = None
     mix: Section = NETWORK["mix"]
     head: Section = NETWORK["head"]
@@ -92,6 +101,8 @@ class Recipe(BaseModel):
         idle = [key for key in ("stage", "head", "mix") if getattr(self, key) != NETWORK[key]]
         if self.classifier is not None and idle:
             raise ValueError(f"a 'classifier' has no use for {', '.join(idle)}")
+        if self.functionals.layers and (self.pooling or self.encoder.name == "opensmile"):
+            raise ValueError("'functionals' are of frames, for a 'classifier'; leave them out")
         if not self.seeds or not self.corpus:
             raise ValueError("'seeds' and 'corpus' need at least one entry")
         return self

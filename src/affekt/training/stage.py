@@ -1,6 +1,5 @@
 """One stage of training as a LightningModule: model, objective, optimiser, schedule, dev scores."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,19 +8,14 @@ import torch
 from jaxtyping import Int
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from affekt.batches import Batch
-from affekt.errors import AffektError
 from affekt.evaluation.metrics import unweighted_accuracy, weighted_accuracy
 from affekt.losses.classification import Losses
 from affekt.nn.recogniser import Output, Recogniser
-
-SKIPPED_AT_MOST = 100  # optimiser steps in a row
-
-log = logging.getLogger(__name__)
+from affekt.training.guard import Guard
 
 Objective = Callable[[Output, Int[Tensor, " B"]], Losses]
 
@@ -50,9 +44,8 @@ class StageModule(lightning.LightningModule):
         self.objective = objective
         self._optimizer = optimizer
         self._schedule = schedule
-        self._name = name
         self._confusion: Tensor | None = None
-        self._skipped = 0  # steps in a row
+        self._guard = Guard(name, "lower the learning rate, or check the audio")
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
@@ -87,26 +80,8 @@ class StageModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradient's norm; without a finite norm take the gradient away.
-
-        Raises:
-            AffektError: that happened SKIPPED_AT_MOST times in a row.
-        """
-        tensors = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = get_total_norm([p.grad for p in tensors if p.grad is not None])
-        if norm.isfinite():
-            self._skipped = 0
-            if gradient_clip_val:
-                clip_grads_with_norm_(tensors, gradient_clip_val, norm)
-            return
-        self._skipped += 1
-        if self._skipped == SKIPPED_AT_MOST:
-            raise AffektError(
-                f"{self._name}: the loss or its gradient was NaN or infinite in "
-                f"{SKIPPED_AT_MOST} steps in a row; lower the learning rate, or check the audio"
-            )
-        log.warning("%s: step skipped, its gradient is not finite", self._name)
-        optimizer.zero_grad(set_to_none=True)  # the optimiser passes over such parameters
+        """Clip the gradient, see affekt.training.guard."""
+        self._guard(optimizer, gradient_clip_val)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, with a learning rate of its own for the encoder; a schedule by update."""

@@ -1,0 +1,48 @@
+"""Gradients clipped by their norm, and taken away where they are not finite, as in s3prl."""
+
+import logging
+
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from affekt.errors import AffektError
+
+SKIPPED_AT_MOST = 100  # optimiser steps in a row
+
+log = logging.getLogger(__name__)
+
+
+class Guard:
+    """What stands between a gradient and an optimiser.
+
+    Args:
+        name: of the training in messages.
+        advice: what would do where no gradient is finite any more.
+    """
+
+    def __init__(self, name: str, advice: str) -> None:
+        self._name = name
+        self._advice = advice
+        self._skipped = 0  # steps in a row
+
+    def __call__(self, optimizer: Optimizer, clip: float | None) -> None:
+        """Clip the gradient's norm if asked to; without a finite norm take the gradient away.
+
+        Raises:
+            AffektError: that happened SKIPPED_AT_MOST times in a row.
+        """
+        tensors = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = get_total_norm([p.grad for p in tensors if p.grad is not None])
+        if norm.isfinite():
+            self._skipped = 0
+            if clip:
+                clip_grads_with_norm_(tensors, clip, norm)
+            return
+        self._skipped += 1
+        if self._skipped == SKIPPED_AT_MOST:
+            raise AffektError(
+                f"{self._name}: the loss or its gradient was NaN or infinite in "
+                f"{SKIPPED_AT_MOST} steps in a row; {self._advice}"
+            )
+        log.warning("%s: step skipped, its gradient is not finite", self._name)
+        optimizer.zero_grad(set_to_none=True)  # the optimiser passes over such parameters
