@@ -227,8 +227,9 @@ def test_a_bundled_recipe_takes_two_steps_in_tiny_sizes(name, values, speech, tm
     own = checkpoint("hubert-large")
     model, training = values()["model"], values()["training"] | {"steps": 2}
     small = [f"model.{k}={v}" for k, v in model.items() if not k.startswith("conv_")]
-    small += ["model.conv_dim=[8, 8, 8, 8]", *(f"training.{k}={v}" for k, v in training.items())]
     loaded = Pretraining.load(name)
+    convolutions = [8] * len(loaded.model["conv_kernel"])
+    small += [f"model.conv_dim={convolutions}", *(f"training.{k}={v}" for k, v in training.items())]
     small += [f"target.{n}.clusters=8" for n in range(len(loaded.target))]
     if loaded.objective.name == "distillation":
         small += [f"objective.teacher={own}", "objective.layers=[1, 3]"]

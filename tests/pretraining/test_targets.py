@@ -5,6 +5,7 @@ import torch
 from affekt.audio import RATE
 from affekt.encoders.speech import Speech
 from affekt.errors import CorpusError, RecipeError
+from affekt.parts import find
 from affekt.pretraining import targets
 from affekt.pretraining.codebook import aligned, running, scaled, statistics
 from affekt.pretraining.features import FEATURES
@@ -78,7 +79,7 @@ def test_a_label_is_the_nearest_centre_by_brute_force(speech, tmp_path, chosen, 
     found = made(speech, tmp_path, **chosen)
     kept = load_file(tmp_path / "t/centres.safetensors")
     assert kept["centres"].shape == (8, channels)
-    extract = FEATURES[chosen["features"]["name"]]()
+    extract = find(FEATURES, chosen["features"]["name"], "features")()
     labels = found.labels("t")
     for n in (0, 7, 19):
         x = scaled(extract(found.utterances.read(n)), kept["mean"], kept["deviation"])
