@@ -10,7 +10,7 @@ READY := .venv/.ready
 .PHONY: demo test check format bench clean
 
 demo: $(READY)
-	$(BIN)/affekt reproduce demo/encoders --overwrite
+	$(BIN)/affekt reproduce demo/encoders -s 'seeds=[0]' --overwrite
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses=auto
