@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def begin(out: Path, recipe: Recipe) -> None:
     Raises:
         RunError: it holds other things, or results of another recipe.
     """
-    _refuse_strangers(out)
+    refuse_strangers(out, MARK, lambda n: n in FILES or n.startswith("seed-"), "run")
     out.mkdir(parents=True, exist_ok=True)
     if begun(out):
         old = Recipe.load(out / "recipe.toml")
@@ -88,24 +88,31 @@ def _content(utterances: Iterable[Utterance]) -> str:
 
 def clear(out: Path) -> None:
     """Remove a run, and nothing but a run."""
-    _refuse_strangers(out)
+    refuse_strangers(out, MARK, lambda n: n in FILES or n.startswith("seed-"), "run")
     for path in out.glob("seed-*"):
         shutil.rmtree(path)
     for name in FILES:
         (out / name).unlink(missing_ok=True)
 
 
-def _refuse_strangers(out: Path) -> None:
-    """A folder is a run's if it is empty, or holds a recipe that a run wrote and nothing else."""
+def refuse_strangers(out: Path, mark: str, own: Callable[[str], bool], what: str) -> None:
+    """A folder is a run's if it is empty, or holds a recipe that a run wrote and nothing else.
+
+    Args:
+        out: the folder.
+        mark: what the recipe of such a run begins with.
+        own: whether a run writes something of this name; hidden files may be there as well.
+        what: such a run is called.
+    """
     if out.is_file():
         raise RunError(f"{out} is a file; choose a folder with --out")
     names = {p.name for p in out.iterdir()} if out.exists() else set[str]()
-    strange = {n for n in names if n not in FILES and not n.startswith(("seed-", "."))}
+    strange = {n for n in names if not own(n) and not n.startswith(".")}
     recipe = out / "recipe.toml"
-    if names and not (recipe.is_file() and recipe.read_text(encoding="utf-8").startswith(MARK)):
+    if names and not (recipe.is_file() and recipe.read_text(encoding="utf-8").startswith(mark)):
         strange |= names
     if strange:
         raise RunError(
-            f"{out}: holds {', '.join(sorted(strange)[:5])}, which no run wrote; "
+            f"{out}: holds {', '.join(sorted(strange)[:5])}, which no {what} wrote; "
             "choose another folder with --out"
         )

@@ -7,8 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import torch
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 4  # jobs begun per core
@@ -53,6 +51,8 @@ def in_turn(
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """torch computes within the thread that asks."""
+    import torch  # which openSMILE's threads do without
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

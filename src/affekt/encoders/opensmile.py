@@ -4,9 +4,7 @@ Eyben et al. 2010 (openSMILE, emobase) and 2016 (eGeMAPS), Schuller et al. 2016 
 openSMILE's licence forbids commercial use, so it is an extra: `pip install "affekt[opensmile]"`.
 """
 
-import os
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib import metadata
 from typing import Literal
@@ -16,6 +14,7 @@ import numpy as np
 from affekt import audio, cache
 from affekt.cache.rows import Rows
 from affekt.errors import AudioError, RecipeError, optional
+from affekt.threads import in_turn
 from affekt.types import Utterance
 
 FeatureSet = Literal["eGeMAPSv02", "emobase", "ComParE_2016"]
@@ -120,11 +119,8 @@ def _extract(
         except AudioError as e:
             return e
 
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield from zip(missing, pool.map(row, missing.values()), strict=True)
-    finally:  # also where the reader stops early
-        pool.shutdown(cancel_futures=True)
+    with closing(in_turn(row, missing.values())) as rows:  # also where the reader stops early
+        yield from zip(missing, rows, strict=True)
 
 
 def _row(

@@ -79,12 +79,17 @@ class MFCC(LogMel):
 
 def mel_filters(bands: int, low: float = 20.0, high: float = RATE / 2) -> Float[Tensor, "F M"]:
     """Triangular filters, evenly spaced in mel (HTK's scale), peak 1."""
-    edges = torch.linspace(_mel(low), _mel(high), bands + 2, dtype=torch.float64)
-    hertz = 700 * (10 ** (edges / 2595) - 1)
+    hertz = evenly_in_mel(low, high, bands + 2)
     bins = torch.linspace(0, RATE / 2, FFT // 2 + 1, dtype=torch.float64)[:, None]
     rise = (bins - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
     fall = (hertz[2:] - bins) / (hertz[2:] - hertz[1:-1])
     return torch.minimum(rise, fall).clamp(min=0).float()
+
+
+def evenly_in_mel(low: float, high: float, count: int) -> Float[Tensor, " F"]:
+    """Frequencies from `low` to `high` in Hz, evenly spaced on HTK's mel scale."""
+    mel = torch.linspace(_mel(low), _mel(high), count, dtype=torch.float64)
+    return 700 * (10 ** (mel / 2595) - 1)
 
 
 def _mel(hertz: float) -> float:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from affekt.audio import RATE, Signal
 from affekt.encoders.opensmile import LOUDEST
 from affekt.errors import optional
+from affekt.threads import cores
 
 
 class Descriptors:
@@ -29,8 +30,6 @@ class Descriptors:
 
     @cached_property
     def _pool(self) -> ProcessPoolExecutor:
-        from affekt.threads import cores  # imports torch, which no process here needs
-
         return ProcessPoolExecutor(cores(), mp_context=get_context("spawn"))
 
 

@@ -7,6 +7,7 @@ from affekt import disk
 from affekt.errors import RunError
 from affekt.pretraining.recipe import Pretraining
 from affekt.pretraining.saved import CHECKPOINT
+from affekt.run_folder import refuse_strangers
 
 RECIPE = "recipe.toml"
 FILES = (RECIPE, "environment.json", "speech.json", "log.csv", "loss.svg", CHECKPOINT)
@@ -21,7 +22,7 @@ def begin(out: Path, recipe: Pretraining) -> None:
     Raises:
         RunError: it holds other things, or a run of another recipe.
     """
-    _refuse_strangers(out)
+    refuse_strangers(out, MARK, {*FILES, *FOLDERS}.__contains__, "pre-training")
     out.mkdir(parents=True, exist_ok=True)
     if (out / RECIPE).exists():
         old = Pretraining.load(out / RECIPE)
@@ -33,24 +34,8 @@ def begin(out: Path, recipe: Pretraining) -> None:
 
 def clear(out: Path) -> None:
     """Remove a pre-training, and nothing but that."""
-    _refuse_strangers(out)
+    refuse_strangers(out, MARK, {*FILES, *FOLDERS}.__contains__, "pre-training")
     for name in FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
     for name in FILES:
         (out / name).unlink(missing_ok=True)
-
-
-def _refuse_strangers(out: Path) -> None:
-    """A folder is a run's if it is empty, or holds a recipe that a run wrote and nothing else."""
-    if out.is_file():
-        raise RunError(f"{out} is a file; choose a folder with --out")
-    names = {p.name for p in out.iterdir()} if out.exists() else set[str]()
-    strange = {n for n in names if n not in (*FILES, *FOLDERS) and not n.startswith(".")}
-    recipe = out / RECIPE
-    if names and not (recipe.is_file() and recipe.read_text(encoding="utf-8").startswith(MARK)):
-        strange |= names
-    if strange:
-        raise RunError(
-            f"{out}: holds {', '.join(sorted(strange)[:5])}, which no pre-training wrote; "
-            "choose another folder with --out"
-        )

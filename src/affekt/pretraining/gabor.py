@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from affekt.audio import RATE
+from affekt.encoders.spectral import evenly_in_mel
 from affekt.errors import RecipeError
 
 LOWEST, HIGHEST = 50.0, 7800.0  # Hz; centres of the first and the last band
@@ -41,8 +42,7 @@ def bank(bands: int, kernel: int) -> Float[Tensor, "C K"]:
 
     The window is Hann's, the shorter the higher the band: bands are wider there.
     """
-    mel = torch.linspace(_mel(LOWEST), _mel(HIGHEST), bands, dtype=torch.float64)
-    hertz = 700 * (10 ** (mel / 2595) - 1)
+    hertz = evenly_in_mel(LOWEST, HIGHEST, bands)
     time = torch.arange(kernel, dtype=torch.float64) - (kernel - 1) / 2
     width = kernel * (1 - (1 - NARROWEST) * hertz / (RATE / 2))[:, None]
     window = torch.where(time.abs() < width / 2, 0.5 + 0.5 * torch.cos(math.tau * time / width), 0)
@@ -50,7 +50,3 @@ def bank(bands: int, kernel: int) -> Float[Tensor, "C K"]:
     turns = torch.arange(PHASES, dtype=torch.float64) / PHASES
     angle = math.tau * (hertz[:, None, None] / RATE * time + turns[:, None])  # (bands, PHASES, K)
     return (window[:, None] * torch.cos(angle)).flatten(0, 1).float()
-
-
-def _mel(hertz: float) -> float:
-    return 2595 * math.log10(1 + hertz / 700)

@@ -161,6 +161,7 @@ class Targets:
         """Write the labels of one shard, for every target."""
 
         def label(number: int) -> list[np.ndarray]:
+            """The labels of one utterance, for every target."""
             x = features(self.utterances.read(number))
             labels = []
             for name, book in codebooks.items():
