@@ -62,6 +62,19 @@ def corpora_folder() -> Path:
 
 
 @pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache for one test."""
+    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def emodb_of_noise(trees, tmp_path) -> Path:
+    """EmoDB's tree with 4 speakers and 32 short recordings of noise."""
+    return trees.emodb(tmp_path / "emodb")
+
+
+@pytest.fixture
 def affekt(monkeypatch, capsys):
     """Runs the command line in this process: (exit code, standard output, standard error)."""
 

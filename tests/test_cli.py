@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from affekt import audio
+from affekt.errors import AffektError, AudioError, CorpusError, RecipeError, RunError
 
 RECIPE = """
 title    = "toy"
@@ -347,3 +348,8 @@ def test_help_and_the_classical_path_never_import_torch(toy):
     done = subprocess.run([sys.executable, "-c", quick], capture_output=True, text=True)
     loaded = set(json.loads(done.stdout.replace("'", '"')))
     assert not loaded & {"torch", "numpy", "sklearn", "pandas", "pydantic", "soundfile"}
+
+
+def test_every_mistake_is_told_the_same_way():
+    mistakes = (AudioError, CorpusError, RecipeError, RunError)
+    assert all(issubclass(e, AffektError) for e in mistakes)

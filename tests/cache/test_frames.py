@@ -20,9 +20,7 @@ from affekt.errors import AffektError
 FIRST = "import sys, torch\nfrom affekt.cache.frames import FrameStore\n"
 
 
-@pytest.fixture(autouse=True)
-def own_place(tmp_path, monkeypatch):
-    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

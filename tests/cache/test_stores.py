@@ -13,10 +13,7 @@ from affekt.errors import AffektError
 DAY = 86400
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
@@ -64,26 +61,26 @@ def test_a_store_without_its_description_is_listed_and_removed(two):
     assert not two[0].folder.exists()
 
 
-def test_only_a_store_can_be_removed(two, place):
-    (place / "functionals.sqlite").write_bytes(b"rows")
+def test_only_a_store_can_be_removed(two, own_cache):
+    (own_cache / "functionals.sqlite").write_bytes(b"rows")
     for name in ("../functionals.sqlite", "..", "", "wavlm-base"):
         with pytest.raises(AffektError, match="is not known; choose from old-int8"):
             stores.remove(name)
-    assert (place / "functionals.sqlite").exists()
+    assert (own_cache / "functionals.sqlite").exists()
 
 
-def test_the_command_lists_stores_with_their_sizes(affekt, two, place):
-    (place / "functionals.sqlite").write_bytes(bytes(5_000_000))
+def test_the_command_lists_stores_with_their_sizes(affekt, two, own_cache):
+    (own_cache / "functionals.sqlite").write_bytes(bytes(5_000_000))
     code, out, _ = affekt("cache")
     assert code == 0
     assert re.search(r"old-int8 2 \S+ kB 40 days ago int8 old ", out)
     assert re.search(r"wavlm-base-bf16 1 \S+ kB today bf16 microsoft/wavlm-base ", out)
     assert "functionals of openSMILE: 5.0 MB" in out
-    assert f"together: 5.1 MB in {place}" in out
+    assert f"together: 5.1 MB in {own_cache}" in out
 
 
-def test_the_command_says_where_nothing_is(affekt, place):
-    assert affekt("cache") == (0, f"Nothing is kept in {place}.", "")
+def test_the_command_says_where_nothing_is(affekt, own_cache):
+    assert affekt("cache") == (0, f"Nothing is kept in {own_cache}.", "")
     code, _, err = affekt("cache", "--remove", "wavlm")
     assert (code, "there are no frames in" in err) == (1, True)
 

@@ -16,11 +16,7 @@ from affekt.errors import AffektError
 from affekt.parts import Section
 from affekt.types import Utterance
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

@@ -17,9 +17,7 @@ opensmile = pytest.importorskip("opensmile")
 RATE = 16_000
 
 
-@pytest.fixture(autouse=True)
-def empty_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

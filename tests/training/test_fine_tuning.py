@@ -19,15 +19,7 @@ from affekt.signals import Signals
 from affekt.training.optim import adam, constant
 from affekt.training.stage import StageModule
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def folder(trees, tmp_path):
-    return trees.emodb(tmp_path / "emodb")
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def recipe(checkpoint, trainable="transformer", **changes) -> Recipe:
@@ -51,8 +43,8 @@ def recipe(checkpoint, trainable="transformer", **changes) -> Recipe:
 
 
 @pytest.mark.parametrize("trainable", ["transformer", "all"])
-def test_what_is_trainable_is_learnt_and_saved(checkpoint, folder, tmp_path, trainable):
-    run = affekt.run(recipe(checkpoint, trainable), data={"": folder}, out=tmp_path / "run")
+def test_what_is_trainable_is_learnt_and_saved(checkpoint, emodb_of_noise, tmp_path, trainable):
+    run = affekt.run(recipe(checkpoint, trainable), data={"": emodb_of_noise}, out=tmp_path / "run")
     saved = load_file(run / "seed-0/fold-03/model/model.safetensors")
     before = Speech(model=str(checkpoint("hubert")), trainable=trainable).state_dict()
     changed = {
@@ -63,16 +55,19 @@ def test_what_is_trainable_is_learnt_and_saved(checkpoint, folder, tmp_path, tra
     assert (run / "report.html").is_file()
 
 
-def test_the_same_seed_fine_tunes_to_the_same_predictions(checkpoint, folder, tmp_path):
-    made = [affekt.run(recipe(checkpoint), data={"": folder}, out=tmp_path / name) for name in "ab"]
+def test_the_same_seed_fine_tunes_to_the_same_predictions(checkpoint, emodb_of_noise, tmp_path):
+    made = [
+        affekt.run(recipe(checkpoint), data={"": emodb_of_noise}, out=tmp_path / name)
+        for name in "ab"
+    ]
     a, b = ((run / "seed-0/fold-03/predictions.jsonl").read_bytes() for run in made)
     assert a == b
 
 
-def test_a_frozen_encoder_is_not_saved_with_the_model(checkpoint, folder, tmp_path):
+def test_a_frozen_encoder_is_not_saved_with_the_model(checkpoint, emodb_of_noise, tmp_path):
     crops = recipe(checkpoint, "none", audio=[{"name": "crop", "seconds": 0.25, "where": "random"}])
     for name, frozen in (("crops", crops), ("whole", recipe(checkpoint, "none"))):
-        run = affekt.run(frozen, data={"": folder}, out=tmp_path / name)
+        run = affekt.run(frozen, data={"": emodb_of_noise}, out=tmp_path / name)
         saved = load_file(run / "seed-0/fold-03/model/model.safetensors")
         assert not any(key.startswith("encoder.") for key in saved)
         assert "mix.weight" in saved
@@ -97,8 +92,8 @@ def test_the_encoder_learns_at_a_rate_of_its_own(checkpoint):
     assert len(rates) == len(list(model.parameters()))
 
 
-def test_a_prediction_does_not_depend_on_batch_mates(checkpoint, folder):
-    corpus = affekt.read("emodb", folder)
+def test_a_prediction_does_not_depend_on_batch_mates(checkpoint, emodb_of_noise):
+    corpus = affekt.read("emodb", emodb_of_noise)
     said = list(corpus)[:9]
     data = UtteranceDataset(said, Signals(said, ()), sorted({u.emotion for u in said}))
     encoder = Speech(model=str(checkpoint("wavlm")), trainable="all", precision="fp32")
@@ -117,10 +112,10 @@ def test_a_prediction_does_not_depend_on_batch_mates(checkpoint, folder):
         np.testing.assert_allclose(logits, together[key], rtol=1e-4, atol=1e-5)
 
 
-def test_random_crops_fall_differently_at_every_look(folder):
+def test_random_crops_fall_differently_at_every_look(emodb_of_noise):
     from affekt.audio import Crop
 
-    said = list(affekt.read("emodb", folder))[:4]
+    said = list(affekt.read("emodb", emodb_of_noise))[:4]
     signals = Signals(said, [Crop(seconds=0.25, where="random")], seed=0)
     data = UtteranceDataset(said, signals, ["angry"])
     first, second = (next(iter(loader(data, 4, seed=0))) for _ in range(2))

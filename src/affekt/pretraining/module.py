@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import lightning.pytorch as lightning
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from affekt.pretraining.batches import DROPOUT, Batch, generator
 from affekt.pretraining.front import Front
 from affekt.pretraining.objective import OBJECTIVES, Setting
 from affekt.pretraining.recipe import Pretraining, Training, config
-from affekt.training.guard import Guard
+from affekt.training.guard import GuardedModule
 
 
 def network(fields: dict[str, Any], *, masks: bool) -> HubertModel:
@@ -65,7 +64,7 @@ def normalised(wave: Float[Tensor, "B S"]) -> Float[Tensor, "B S"]:
     return centred / (centred.square().mean(dim=1, keepdim=True) + VARIANCE_FLOOR).sqrt()
 
 
-class PretrainingModule(lightning.LightningModule):
+class PretrainingModule(GuardedModule):
     """Trains `model` and `objective`.
 
     All that is random in a step follows from seed, step and rank, and so does the learning rate.
@@ -85,12 +84,11 @@ class PretrainingModule(lightning.LightningModule):
         training: Training,
         state: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__("pre-training", 'lower training.lr, or try training.precision = "fp32"')
         self.model = model
         self.objective = objective
         self._training = training
         self._state = state
-        self._guard = Guard("pre-training", 'lower training.lr, or try training.precision = "fp32"')
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set what follows from the step: random numbers and learning rate."""
@@ -105,15 +103,6 @@ class PretrainingModule(lightning.LightningModule):
         losses = self.objective(self.model, normalised(batch.wave), batch, self.global_rank)
         told = {name: value.detach() for name, value in losses.parts.items()}
         return {"loss": losses.total, "parts": told}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradient, see affekt.training.guard."""
-        self._guard(optimizer, gradient_clip_val)
 
     def configure_optimizers(self) -> Optimizer:
         """AdamW, as an earlier run left it if there was one."""

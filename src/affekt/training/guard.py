@@ -2,6 +2,7 @@
 
 import logging
 
+import lightning.pytorch as lightning
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
@@ -12,8 +13,8 @@ SKIPPED_AT_MOST = 100  # optimiser steps in a row
 log = logging.getLogger(__name__)
 
 
-class Guard:
-    """What stands between a gradient and an optimiser.
+class GuardedModule(lightning.LightningModule):
+    """A training that passes over optimiser steps whose gradient is not finite.
 
     Args:
         name: of the training in messages.
@@ -21,11 +22,17 @@ class Guard:
     """
 
     def __init__(self, name: str, advice: str) -> None:
+        super().__init__()
         self._name = name
         self._advice = advice
         self._skipped = 0  # steps in a row
 
-    def __call__(self, optimizer: Optimizer, clip: float | None) -> None:
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
         """Clip the gradient's norm if asked to; without a finite norm take the gradient away.
 
         Raises:
@@ -35,8 +42,8 @@ class Guard:
         norm = get_total_norm([p.grad for p in tensors if p.grad is not None])
         if norm.isfinite():
             self._skipped = 0
-            if clip:
-                clip_grads_with_norm_(tensors, clip, norm)
+            if gradient_clip_val:
+                clip_grads_with_norm_(tensors, gradient_clip_val, norm)
             return
         self._skipped += 1
         if self._skipped == SKIPPED_AT_MOST:

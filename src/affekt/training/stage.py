@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import lightning.pytorch as lightning
 import torch
 from jaxtyping import Int
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -15,12 +14,12 @@ from affekt.batches import Batch
 from affekt.evaluation.metrics import unweighted_accuracy, weighted_accuracy
 from affekt.losses.classification import Losses
 from affekt.nn.recogniser import Output, Recogniser
-from affekt.training.guard import Guard
+from affekt.training.guard import GuardedModule
 
 Objective = Callable[[Output, Int[Tensor, " B"]], Losses]
 
 
-class StageModule(lightning.LightningModule):
+class StageModule(GuardedModule):
     """Trains `model` for one stage and scores the dev side after every epoch.
 
     Logs `train_loss`, `dev_loss`, `dev_UA`, `dev_WA` and the named parts of the objective. An
@@ -39,13 +38,12 @@ class StageModule(lightning.LightningModule):
         schedule: Callable[[Optimizer, int], LRScheduler],
         name: str = "training",
     ) -> None:
-        super().__init__()
+        super().__init__(name, "lower the learning rate, or check the audio")
         self.model = model
         self.objective = objective
         self._optimizer = optimizer
         self._schedule = schedule
         self._confusion: Tensor | None = None
-        self._guard = Guard(name, "lower the learning rate, or check the audio")
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
@@ -73,15 +71,6 @@ class StageModule(lightning.LightningModule):
             self.log("dev_UA", float(unweighted_accuracy(confusion)))
             self.log("dev_WA", float(weighted_accuracy(confusion)))
         self._confusion = None
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradient, see affekt.training.guard."""
-        self._guard(optimizer, gradient_clip_val)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, with a learning rate of its own for the encoder; a schedule by update."""
