@@ -50,12 +50,14 @@ def in_turn(
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """torch computes within the thread that asks."""
+    """torch and NumPy compute within the thread that asks; more would wait at full speed."""
     import torch  # which openSMILE's threads do without
+    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(threads)

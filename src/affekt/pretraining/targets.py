@@ -67,8 +67,8 @@ class Targets:
         if not missing:
             return
         features = build(FEATURES, self._features, "features")
+        codebooks = self._codebooks(features, progress)
         with one_thread_each():
-            codebooks = self._codebooks(features, progress)
             for first in missing:
                 self._label(first, features, codebooks, progress)
 
@@ -117,9 +117,10 @@ class Targets:
         self, features: Callable[..., Any], chosen: Sequence[int], progress: Progress
     ) -> list[Matrix]:
         raw = []
-        for x in in_turn(lambda n: features(self.utterances.read(n)), chosen):
-            raw.append(x)
-            progress(f"sampling {self._features.name}", len(raw), len(chosen))
+        with one_thread_each():
+            for x in in_turn(lambda n: features(self.utterances.read(n)), chosen):
+                raw.append(x)
+                progress(f"sampling {self._features.name}", len(raw), len(chosen))
         return raw
 
     def _found(self, name: str, raw: Mapping[int, Matrix], hop: int) -> Codebook:
