@@ -1,0 +1,112 @@
+"""Deep-WCCN: within-class covariance normalisation as a layer, from mini-batches.
+
+Tang et al. 2023 (arXiv:2311.13678), section 3.2. On functionals, from the whole training set:
+affekt.classical.WCCN. Axes: B batch, D channels, C classes.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, distributed, nn
+
+from affekt.errors import RecipeError
+
+RIDGE = 1e-6  # added to the diagonal of a W~ without inverse, relative to its mean
+
+
+class DeepWCCN(nn.Module):
+    """phi(x) = B^T x: after it the classes' mean covariance, smoothed, is the identity.
+
+    The statistics follow from the features and labels of training, without gradients, and the
+    last ones serve in testing. They are buffers in float64; before any of them B is the identity.
+    A batch tells of a class of which it holds two or more. Under DDP it is the batch of all
+    processes.
+
+    Args:
+        dim: D.
+        classes: C.
+        alpha: of eq. (7), how much of the identity is in W~.
+        update: "streaming" weighs all batches alike, eq. (6); "ema" keeps an exponential moving
+            average of the batches' B, as Eghbal-zadeh et al. 2017 (arXiv:1711.04022).
+        momentum: of the moving average: the share of B that stays.
+
+    Raises:
+        RecipeError: alpha or momentum outside [0, 1].
+    """
+
+    covariance: Tensor  # S_c
+    batches: Tensor  # n of eq. (6), of each class: how many batches told of it
+    b: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        classes: int,
+        *,
+        alpha: float = 0.5,
+        update: Literal["streaming", "ema"] = "streaming",
+        momentum: float = 0.9,
+    ) -> None:
+        super().__init__()
+        for name, share in (("alpha", alpha), ("momentum", momentum)):
+            if not 0 <= share <= 1:
+                raise RecipeError(f"Deep-WCCN: {name} is {share:g}; give one from 0 to 1")
+        self.alpha = alpha
+        self.update = update
+        self.momentum = momentum
+        zeros = torch.zeros(classes, dim, dim, dtype=torch.float64)
+        self.register_buffer("covariance", zeros)
+        self.register_buffer("batches", torch.zeros(classes, dtype=torch.int64))
+        self.register_buffer("b", torch.eye(dim, dtype=torch.float64))
+
+    def forward(
+        self, x: Float[Tensor, "B D"], labels: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B D"]:
+        """phi(x); with labels, in training, the statistics learn from the batch first."""
+        if self.training and labels is not None:
+            self._learn(x.detach().double(), labels)
+        return (x.double() @ self.b).to(x.dtype)  # eq. (5)
+
+    @torch.no_grad()
+    def _learn(self, x: Float[Tensor, "B D"], labels: Int[Tensor, " B"]) -> None:
+        counts, sums, products = _sums(x, labels, len(self.batches))
+        told = (counts > 1) & products.isfinite().all(dim=(1, 2))
+        if not told.any():
+            return
+        mean = sums[told] / counts[told, None]
+        outer = mean[:, :, None] * mean[:, None]
+        covariance = products[told] / counts[told, None, None] - outer  # of eq. (4)
+        self.batches[told] += 1
+        if self.update == "ema":
+            new = self._projection(covariance)
+            first = self.batches.sum() == told.sum()
+            self.b.copy_(new if first else self.momentum * self.b + (1 - self.momentum) * new)
+            return
+        off = covariance - self.covariance[told]
+        self.covariance[told] += off / self.batches[told, None, None]  # eq. (6)
+        self.b.copy_(self._projection(self.covariance[self.batches > 0]))
+
+    def _projection(self, covariance: Float[Tensor, "C D D"]) -> Float[Tensor, "D D"]:
+        """B, the lower Cholesky factor of W~^-1, eqs. (4), (5) and (7)."""
+        w = covariance.mean(dim=0)
+        identity = torch.eye(len(w), dtype=w.dtype, device=w.device)
+        w = (1 - self.alpha) * w + self.alpha * identity
+        spread = torch.linalg.eigvalsh(w)
+        if spread[0] <= len(w) * torch.finfo(w.dtype).eps * spread[-1]:
+            w = w + RIDGE * w.diagonal().mean().clamp(min=RIDGE) * identity
+        return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(w)))
+
+
+def _sums(
+    x: Float[Tensor, "B D"], labels: Int[Tensor, " B"], classes: int
+) -> tuple[Float[Tensor, " C"], Float[Tensor, "C D"], Float[Tensor, "C D D"]]:
+    """Of each class how many, their sum, and the sum of their outer products, of all processes."""
+    member = nn.functional.one_hot(labels, classes).to(x.dtype)
+    counts = member.sum(dim=0)
+    sums = member.T @ x
+    products = torch.einsum("bc,bd,be->cde", member, x, x)
+    if distributed.is_available() and distributed.is_initialized():
+        for part in (counts, sums, products):
+            distributed.all_reduce(part)
+    return counts, sums, products
