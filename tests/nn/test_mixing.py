@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from affekt.nn.mixing import LayerMix
+from affekt.errors import RecipeError
+from affekt.nn.mixing import LayerMix, OneLayer
 
 
 def mixed(layers, towards, **options):
@@ -45,3 +46,15 @@ def test_one_layer_is_given_on_in_float32():
     torch.testing.assert_close(h, layers[:, 0].float(), rtol=0, atol=0)
     normal = LayerMix(1, normalise=True)(layers)
     torch.testing.assert_close(normal.mean(dim=-1), torch.zeros(2, 4), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("number", [0, 2, -1, -3])
+def test_one_layer_comes_out_as_it_is(number):
+    layers = torch.randn(2, 3, 4, 5, dtype=torch.bfloat16)
+    assert torch.equal(OneLayer(3, number=number)(layers), layers[:, number].float())
+
+
+@pytest.mark.parametrize("number", [3, -4])
+def test_a_layer_that_the_encoder_has_not_is_refused(number):
+    with pytest.raises(RecipeError, match=f"number = {number}, but the encoder has the layers 0"):
+        OneLayer(3, number=number)

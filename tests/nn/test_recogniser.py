@@ -2,11 +2,12 @@ import numpy as np
 import torch
 
 from affekt.encoders.frames import Frames
-from affekt.nn.heads import linear, mlp
+from affekt.nn.heads import deep_wccn, linear, mlp
 from affekt.nn.mixing import LayerMix
 from affekt.nn.pooling import mean_pooling
 from affekt.nn.recogniser import Recogniser
 from affekt.nn.standardise import Standardise
+from affekt.nn.wccn import DeepWCCN
 
 
 def test_the_mix_is_a_convex_combination_of_the_layers():
@@ -58,3 +59,19 @@ def test_the_embedding_is_what_enters_the_last_layer():
         output = model(frames)
         torch.testing.assert_close(head[-1](output.embedding), output.logits)
         assert output.logits.shape == (2, 4)
+
+
+def test_deep_wccn_learns_from_the_labels_of_training_alone():
+    frames = Frames(torch.randn(6, 1, 9, 3), torch.ones(6, 9, dtype=torch.bool))
+    labels = torch.tensor([0, 0, 1, 1, 1, 0])
+    model = Recogniser(LayerMix(1), mean_pooling(3, dim=8), deep_wccn(8, 2, hidden=5, dropout=0.0))
+    (layer,) = (part for part in model.head if isinstance(part, DeepWCCN))
+    model(frames)
+    assert layer.batches.tolist() == [0, 0]
+    output = model(frames, labels)
+    assert layer.batches.tolist() == [1, 1]
+    before = torch.relu(model.head[0](model.pooling(model.mix(frames.layers), frames.mask)))
+    expected = model.head[-2]((before.double() @ layer.b).float())
+    torch.testing.assert_close(output.embedding, expected)
+    model.eval()(frames, labels)
+    assert layer.batches.tolist() == [1, 1]

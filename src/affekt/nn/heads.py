@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import nn
 
+from affekt.nn.wccn import DeepWCCN, Update
+
 
 def linear(input_dim: int, classes: int) -> nn.Sequential:
     """One linear layer (Kakouros et al. 2022, section 3.3)."""
@@ -15,8 +17,7 @@ def mlp(
 ) -> nn.Sequential:
     """Linear, ReLU, dropout, linear; `norm` adds a layer norm before the last.
 
-    With 256 hidden units: the classifier of Xiang 2024, stage 2. With 192, dropout and norm: the
-    network of Tang et al. 2023 (arXiv:2311.13678), figure 1, without its Deep-WCCN.
+    With 256 hidden units: the classifier of Xiang 2024, stage 2.
     """
     parts = [nn.Linear(input_dim, hidden), nn.ReLU(), nn.Dropout(dropout)]
     if norm:
@@ -24,4 +25,29 @@ def mlp(
     return nn.Sequential(*parts, nn.Linear(hidden, classes))
 
 
-HEADS: dict[str, Callable[..., nn.Sequential]] = {"linear": linear, "mlp": mlp}
+def deep_wccn(
+    input_dim: int,
+    classes: int,
+    *,
+    hidden: int = 192,
+    dropout: float = 0.3,
+    alpha: float = 0.5,
+    update: Update = "streaming",
+    momentum: float = 0.9,
+) -> nn.Sequential:
+    """The classifier and output network of Tang et al. 2023 (arXiv:2311.13678), figure 1.
+
+    Its layer normalisation is PyTorch's, which scales to the length sqrt(hidden): the text says
+    "unity length". Without Deep-WCCN it is `mlp` with norm. `alpha`, `update` and `momentum` as in
+    affekt.nn.wccn.
+    """
+    *parts, norm, last = mlp(input_dim, classes, hidden=hidden, dropout=dropout, norm=True)
+    layer = DeepWCCN(hidden, classes, alpha=alpha, update=update, momentum=momentum)
+    return nn.Sequential(*parts, layer, norm, last)
+
+
+HEADS: dict[str, Callable[..., nn.Sequential]] = {
+    "linear": linear,
+    "mlp": mlp,
+    "deep-wccn": deep_wccn,
+}

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from affekt.errors import RecipeError
+
 
 class LayerMix(nn.Module):
     """A learned convex combination of the layers, equal weights at first; float32 comes out.
@@ -71,4 +73,29 @@ def _one_by_one(layers: Tensor, normalise: bool) -> Iterator[Float[Tensor, "L _"
         yield _wide(buffer.copy_(clip), normalise).flatten(1)
 
 
-MIXES = {"weighted-sum": LayerMix}
+class OneLayer(nn.Module):
+    """One layer as it is, in float32.
+
+    Args:
+        layers: how many there are.
+        number: of the one; negative ones count from the top, -1 is the last.
+
+    Raises:
+        RecipeError: there is no such layer.
+    """
+
+    def __init__(self, layers: int, *, number: int = -1) -> None:
+        super().__init__()
+        if not -layers <= number < layers:
+            raise RecipeError(
+                f"mix 'layer': number = {number}, but the encoder has the layers 0 to {layers - 1} "
+                f"(or -{layers} to -1, from the top)"
+            )
+        self.number = number
+
+    def forward(self, layers: Float[Tensor, "B L T D"]) -> Float[Tensor, "B T D"]:
+        """h_t = h_{t,l}"""
+        return layers[:, self.number].float()
+
+
+MIXES = {"weighted-sum": LayerMix, "layer": OneLayer}

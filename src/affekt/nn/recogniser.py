@@ -7,12 +7,13 @@ Axes: B batch, R pooled channels, K classes.
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from affekt.encoders.frames import Frames, Waves
-from affekt.nn.mixing import LayerMix
+from affekt.nn.mixing import LayerMix, OneLayer
 from affekt.nn.pooling import Pooling
+from affekt.nn.wccn import DeepWCCN
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Recogniser(nn.Module):
 
     def __init__(
         self,
-        mix: LayerMix,
+        mix: LayerMix | OneLayer,
         pooling: Pooling,
         head: nn.Sequential,
         *,
@@ -51,12 +52,13 @@ class Recogniser(nn.Module):
         self.encoder = encoder
         self.standardise = standardise or nn.Identity()
 
-    def forward(self, inputs: Frames | Waves) -> Output:
-        """Logits and the embedding under them."""
+    def forward(self, inputs: Frames | Waves, labels: Int[Tensor, " B"] | None = None) -> Output:
+        """Logits and the embedding under them; only Deep-WCCN looks at labels, in training."""
         frames = inputs if isinstance(inputs, Frames) else self._heard(inputs)
-        h = self.mix(frames.layers)
-        embedding = self.head[:-1](self.pooling(h, frames.mask))
-        return Output(embedding, self.head[-1](embedding))
+        h = self.pooling(self.mix(frames.layers), frames.mask)
+        for part in self.head[:-1]:
+            h = part(h, labels) if isinstance(part, DeepWCCN) else part(h)
+        return Output(h, self.head[-1](h))
 
     def _heard(self, waves: Waves) -> Frames:
         assert self.encoder is not None

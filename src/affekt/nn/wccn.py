@@ -12,6 +12,8 @@ from torch import Tensor, distributed, nn
 
 from affekt.errors import RecipeError
 
+Update = Literal["streaming", "ema"]
+
 RIDGE = 1e-6  # added to the diagonal of a W~ without inverse, relative to its mean
 
 
@@ -45,7 +47,7 @@ class DeepWCCN(nn.Module):
         classes: int,
         *,
         alpha: float = 0.5,
-        update: Literal["streaming", "ema"] = "streaming",
+        update: Update = "streaming",
         momentum: float = 0.9,
     ) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ class StageModule(GuardedModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
-        losses = self.objective(self.model(batch.inputs), batch.labels)
+        losses = self.objective(self.model(batch.inputs, batch.labels), batch.labels)
         sizes = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
         self.log("train_loss", losses.total, **sizes)
         if len(losses.parts) > 1:
