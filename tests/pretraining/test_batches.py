@@ -78,6 +78,11 @@ def test_a_mask_is_spans_that_hide_the_share(frames, share):
     assert len({row.tobytes() for row in mask}) > 50
 
 
+def test_some_frame_of_the_shortest_row_is_seen():
+    mask = spans(np.random.default_rng(0), 64, 10, share=0.9, span=5)
+    assert (mask.sum(axis=1) == 5).all()
+
+
 def test_the_front_counts_frames_as_the_convolutions_do():
     import torch
     from transformers import HubertConfig, HubertModel

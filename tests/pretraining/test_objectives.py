@@ -124,7 +124,9 @@ def test_options_that_do_not_fit_are_told(tiny, checkpoint):
             parts(tiny(**changes))
 
     masked = {"name": "masked-prediction"}
-    refused(r"span = 2 s is longer than the shortest of training", objective=masked | {"span": 2.0})
+    refused(
+        r"span = 2 s leaves nothing of the shortest of training", objective=masked | {"span": 2.0}
+    )
     refused(r"expected 0 < share < 1", objective=masked | {"share": 1.5})
     refused(r"needs at least one \[\[target\]\]", target=[])
     refused(r"mask_time_prob = 0 leaves the network", model={"mask_time_prob": 0.0})

@@ -89,16 +89,44 @@ def test_a_killed_run_goes_on_to_the_log_of_an_uninterrupted_one(values, speech,
     assert models[0] == models[1]
 
 
-def test_ctrl_c_keeps_the_step_that_was_done(tiny, speech, tmp_path, whole):
+def test_a_model_that_could_not_be_written_is_written_when_the_run_goes_on(
+    tiny, speech, tmp_path, monkeypatch, whole
+):
+    real = saved.write_model
+
+    def full(out, *words, **named):
+        if named["facts"]["step"] == 6:
+            raise OSError("no space left")
+        real(out, *words, **named)
+
+    monkeypatch.setattr(saved, "write_model", full)
+    with pytest.raises(OSError, match="no space left"):
+        pretrain(tiny(), [speech], out=tmp_path / "run")
+    monkeypatch.undo()
+    pretrain(tiny(), [speech], out=tmp_path / "run")
+    made = [(out / "model/model.safetensors").read_bytes() for out in (tmp_path / "run", whole[0])]
+    assert made[0] == made[1]
+
+
+def test_one_folder_is_for_one_process(tiny, speech, tmp_path):
+    with (
+        folder.held(tmp_path / "run", tiny()),
+        pytest.raises(RunError, match="another process is training here"),
+    ):
+        pretrain(tiny(), [speech], out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_step_that_was_done(tiny, speech, tmp_path, whole, number):
     def interrupt(now: str, done: int, of: int, words: str = "") -> None:
         if now == "training" and done == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
     recipe = tiny(training={"save_every": 3})
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         pretrain(recipe, [speech], out=tmp_path / "run", progress=interrupt)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
     left = saved.read_checkpoint(tmp_path / "run")
     assert left is not None
     assert left["step"] in (3, 4)
@@ -222,6 +250,16 @@ def test_distillation_runs(tiny, speech, tmp_path, checkpoint):
     assert Speech(model=str(result.model)).layers == 3
 
 
+def test_a_run_does_not_go_on_with_another_teacher(tiny, speech, tmp_path, checkpoints):
+    own = checkpoints.save(tmp_path / "own", "hubert")
+    chosen = {"name": "distillation", "teacher": str(own), "layers": [1]}
+    recipe = tiny(target=[], objective=chosen, training={"steps": 1})
+    pretrain(recipe, [speech], out=tmp_path / "run")
+    checkpoints.save(own, "hubert", seed=1)
+    with pytest.raises(RunError, match="own, which its labels come from, is not the same"):
+        pretrain(recipe, [speech], out=tmp_path / "run")
+
+
 @pytest.mark.parametrize("name", bundled(pretraining=True))
 def test_a_bundled_recipe_takes_two_steps_in_tiny_sizes(name, values, speech, tmp_path, checkpoint):
     own = checkpoint("hubert-large")
@@ -252,6 +290,10 @@ def test_mistakes_in_a_recipe_are_told_in_one_message(values, monkeypatch, tmp_p
     refused(r"\[model\]: .*hidden_size", model={"hidden_size": "a"})
     refused(r"\[model\]: ", model={"num_attention_heads": 3})
     refused(r"\[model\]: .*convolutional layers", model={"conv_dim": [8]})
+    refused(r"\[model\]: transformers knows no 'gelus'", model={"hidden_act": "gelus"})
+    refused(r"\[model\]: conv_stride must be 1 or more", model={"conv_stride": [10, 4, 4, 0]})
+    refused(r"\[model\]: hidden_size must be 1 or more", model={"hidden_size": 0})
+    refused("'apply_spec_augment' is no field", model={"apply_spec_augment": False})
     refused("features 'mfc' is not known", target=[{"features": {"name": "mfc"}}])
     refused(
         "features 'mfcc': key 'x' is not known", target=[{"features": {"name": "mfcc", "x": 1}}]
@@ -261,6 +303,13 @@ def test_mistakes_in_a_recipe_are_told_in_one_message(values, monkeypatch, tmp_p
     refused("'training.steps'.*greater than or equal to 1", training={"steps": 0})
     refused(r"\[training\]: key 'step' .* Did you mean 'steps'", training={"step": 0})
     refused("'training.pieces.0'.*greater than or equal to 0.2", training={"pieces": [0.1]})
+    refused("'training.pieces.0'.*less than or equal to 30", training={"pieces": [40.0]})
+    refused("'training.betas.1'.*less than 1", training={"betas": [0.9, 1.5]})
+    refused("'training.seed'.*less than", training={"seed": 2**33})
+    refused(
+        "span = 1 s leaves nothing of the shortest of training.pieces, 1 s",
+        objective={"name": "masked-prediction", "span": 1.0},
+    )
     refused("does not hold one of the longest 'pieces'", training={"batch_seconds": 1.0})
     refused('"gabor" needs conv_bias = true', filters="gabor")
     monkeypatch.setitem(sys.modules, "opensmile", None)

@@ -110,6 +110,16 @@ def test_frames_of_an_encoder_are_taken_at_their_layer(speech, tmp_path, checkpo
     )
     np.testing.assert_allclose(extract(wave), frames.layers[0, 2], atol=1e-5)
     assert extract.hop == 320
+
+
+def test_the_hop_of_an_encoder_is_that_of_its_convolutions(checkpoint):
+    for family, hop in (("wavlm", 320), ("data2vec-audio", 320), ("whisper", 320)):
+        extract = FEATURES["speech"](model=str(checkpoint(family)), layer=1)
+        assert extract.hop == hop
+
+
+def test_labels_of_an_encoder_are_made(speech, tmp_path, checkpoint):
+    model = str(checkpoint("hubert"))
     assert made(speech, tmp_path, features={"name": "speech", "model": model, "layer": 2})
 
 
@@ -150,7 +160,8 @@ def test_fewer_frames_than_clusters_are_told(speech, tmp_path):
 def test_targets_of_the_same_features_are_those_that_each_would_have_alone(speech, tmp_path):
     utterances = Utterances(look([speech], shortest=1.0, progress=silent))
     few = {"features": {"name": "mfcc"}, "clusters": 8, "sample": 3000}
-    chosen = {"a": Target.model_validate(few), "b": Target.model_validate(few | {"window": 0.5})}
+    more = {"window": 0.5, "sample": 6000}
+    chosen = {"a": Target.model_validate(few), "b": Target.model_validate(few | more)}
     Targets(chosen, utterances, FRONT, tmp_path / "both", 0).make(silent)
     for name, target in chosen.items():
         Targets({name: target}, utterances, FRONT, tmp_path / "one", 0).make(silent)

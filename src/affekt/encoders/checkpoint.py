@@ -53,7 +53,8 @@ def locate(model: str, revision: str | None) -> Path:
         folder = choose(there, model, "bundled encoder", EncoderError)
     if folder.is_file():
         raise EncoderError(f"{model} is a file; give the folder of the checkpoint")
-    if not folder.is_dir() and model.startswith((".", "/", "~")):
+    looks_like_one = model.startswith((".", "/", "~")) or model.count("/") > 1
+    if not folder.is_dir() and looks_like_one:
         beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise EncoderError(f"{model}: no such folder.{nearest(folder.name, beside)}")
     if not folder.is_dir():
@@ -89,7 +90,7 @@ def _downloaded(model: str, revision: str | None) -> Path:
             reason = "it cannot be reached, or HF_HUB_OFFLINE is set, or has none of this name"
         raise EncoderError(
             f"no checkpoint {called}: not a folder, and not to be had from the hub ({reason}); "
-            "download it on a machine with a connection, or name another one with --encoder"
+            "download it on a machine with a connection, or name another one"
         ) from e
 
 

@@ -8,6 +8,7 @@ Axes: B batch, S samples, T frames, C channels of a convolution, D channels of a
 """
 
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ class WaveTransformer(nn.Module):
         self.gated = model.config.model_type == "wavlm"
         self.layers = len(model.encoder.layers) + 1
         self.dim = model.config.hidden_size
+        self.hop = prod(model.config.conv_stride)  # samples from one frame to the next
         if self.gated:
             for layer in model.encoder.layers:
                 layer.attention = FusedAttention(layer.attention)

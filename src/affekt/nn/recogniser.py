@@ -56,9 +56,10 @@ class Recogniser(nn.Module):
         """Logits and the embedding under them; only Deep-WCCN looks at labels, in training."""
         frames = inputs if isinstance(inputs, Frames) else self._heard(inputs)
         h = self.pooling(self.mix(frames.layers), frames.mask)
-        for part in self.head[:-1]:
+        *parts, last = self.head
+        for part in parts:
             h = part(h, labels) if isinstance(part, DeepWCCN) else part(h)
-        return Output(h, self.head[-1](h))
+        return Output(h, last(h))
 
     def _heard(self, waves: Waves) -> Frames:
         assert self.encoder is not None

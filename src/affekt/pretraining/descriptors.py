@@ -3,9 +3,12 @@
 openSMILE hands every frame to Python, so that threads would wait for each other: processes do it.
 """
 
+import os
+import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, cached_property
-from multiprocessing import get_context
+from functools import cache
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import numpy as np
@@ -24,18 +27,31 @@ class Descriptors:
 
     def __init__(self) -> None:
         optional("opensmile", "opensmile")
+        # No process begins before there is something to describe.
+        self._pool = ProcessPoolExecutor(
+            cores(), mp_context=get_context("spawn"), initializer=_for_another
+        )
 
-    def __call__(self, signal: Signal) -> Float[np.ndarray, "F D"]:
-        return self._pool.submit(describe, signal).result()
-
-    @cached_property
-    def _pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(cores(), mp_context=get_context("spawn"))
+    def __call__(self, wave: Signal) -> Float[np.ndarray, "F D"]:
+        return self._pool.submit(describe, wave).result()
 
 
-def describe(signal: Signal) -> Float[np.ndarray, "F D"]:
+def _for_another() -> None:
+    """Leave Ctrl-C to the process that asks, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asking = parent_process()
+
+    def end() -> None:
+        if asking:
+            asking.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def describe(wave: Signal) -> Float[np.ndarray, "F D"]:
     """The descriptors of a signal, in this process."""
-    return _smile()(signal.clip(-1.0, LOUDEST), RATE)[0].T.astype(np.float32)
+    return _smile()(wave.clip(-1.0, LOUDEST), RATE)[0].T.astype(np.float32)
 
 
 @cache

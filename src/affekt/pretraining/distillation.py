@@ -30,6 +30,9 @@ def distance(
 class Distillation(nn.Module):
     """The mean over layers of the distance to them, each from a linear head of its own.
 
+    Differs from DistilHuBERT: the student begins with random weights, where theirs takes over the
+    teacher's front end and first layers.
+
     Args:
         setting: of the run.
         teacher: a checkpoint of any family that `encoder = { name = "speech" }` reads; frozen.

@@ -3,6 +3,8 @@
 Frame j of every kind belongs to the samples from hop x j on. Axes: S samples, F frames, D channels.
 """
 
+import threading
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -57,13 +59,15 @@ class Layer:
         self._layer = layer
         self._device = processor()
         self._encoder.to(self._device)
+        self._turn = threading.Lock() if self._device.type == "cuda" else nullcontext()
         self.hop = stride(self._encoder)
 
     @torch.inference_mode()
     def __call__(self, signal: Signal) -> Float[np.ndarray, "F D"]:
         wave = torch.from_numpy(np.ascontiguousarray(signal))[None].to(self._device)
         lengths = torch.tensor([len(signal)], device=self._device)
-        return self._encoder(wave, lengths).layers[0, self._layer].float().cpu().numpy()
+        with self._turn:  # a GPU's memory holds one utterance, whatever its length
+            return self._encoder(wave, lengths).layers[0, self._layer].float().cpu().numpy()
 
 
 def refuse_layers(layers: list[int], encoder: Speech, model: str) -> None:
@@ -80,8 +84,7 @@ def refuse_layers(layers: list[int], encoder: Speech, model: str) -> None:
 
 def stride(encoder: Speech) -> int:
     """Samples from one frame of a speech encoder to the next."""
-    counts = encoder.network.frames(torch.tensor([60 * RATE, 70 * RATE]))
-    return 10 * RATE // int(counts[1] - counts[0])
+    return encoder.network.hop
 
 
 FEATURES: dict[str, Any] = {

@@ -23,7 +23,8 @@ class MaskedPrediction(nn.Module):
     """Cross-entropy of every codebook on masked frames, averaged by the targets' weights.
 
     Differs from HuBERT, eq. (3): a head is linear over all centres, where theirs compares a
-    projection with a learned embedding of each by a cosine.
+    projection with a learned embedding of each by a cosine. The front end learns at the rate of
+    the rest and its energy is not penalised, as both are in HuBERT's pre-training.
 
     Args:
         setting: of the run.
@@ -57,9 +58,9 @@ class MaskedPrediction(nn.Module):
             )
         if not setting.recipe.target:
             raise RecipeError("objective 'masked-prediction' needs at least one [[target]]")
-        if self.span > setting.front.frames(round(shortest * RATE)):
+        if self.span >= setting.front.frames(round(shortest * RATE)):
             raise RecipeError(
-                f"objective 'masked-prediction': span = {span:g} s is longer than the shortest "
+                f"objective 'masked-prediction': span = {span:g} s leaves nothing of the shortest "
                 f"of training.pieces, {shortest:g} s; lower the one or raise the other"
             )
 

@@ -32,6 +32,8 @@ def network(fields: dict[str, Any], *, masks: bool) -> HubertModel:
         model = HubertModel(HubertConfig(**(fields | quiet)))
     except (ValueError, RuntimeError, TypeError) as e:
         raise RecipeError(f"[model]: {str(e).splitlines()[0]}") from None
+    except KeyError as e:
+        raise RecipeError(f"[model]: transformers knows no {e}") from None
     if not masks and hasattr(model, "masked_spec_embed"):
         model.masked_spec_embed.requires_grad_(False)
     return model
@@ -40,7 +42,7 @@ def network(fields: dict[str, Any], *, masks: bool) -> HubertModel:
 def parts(recipe: Pretraining) -> tuple[HubertModel, nn.Module]:
     """The untrained network and objective, the same for the same seed."""
     front = Front.of(config(recipe.model))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
         dim = config(recipe.model).hidden_size
         objective = build(OBJECTIVES, recipe.objective, "objective", Setting(recipe, front, dim))

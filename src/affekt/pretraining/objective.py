@@ -1,7 +1,7 @@
 """What a pre-training can learn, by name.
 
 An objective is a module made from a `Setting` and its options. `objective(model, wave, batch,
-rank)` gives Losses; `masks` says whether it hides frames, `logged` what it tells beside the loss.
+rank)` gives Losses; `masks` says whether it hides frames.
 """
 
 from dataclasses import dataclass

@@ -1,13 +1,14 @@
 """Several devices: a process for each, all of them with the same gradient (Lightning's DDP)."""
 
 import os
+import signal
 import socket
 from contextlib import suppress
 from queue import Empty
 from typing import Any
 
 from torch import multiprocessing
-from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+from torch.multiprocessing.spawn import ProcessException, start_processes
 
 from affekt.errors import AffektError
 from affekt.pretraining.speech import Progress
@@ -24,14 +25,18 @@ def train_on_all(run: Run, progress: Progress) -> None:
         port = free.getsockname()[1]
     arguments = (run, told, port)
     devices = run.recipe.training.devices
-    begun: Any = start_processes(_one, arguments, devices, join=False, start_method="spawn")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # they inherit it, until they train
+    try:
+        begun: Any = start_processes(_one, arguments, devices, join=False, start_method="spawn")
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         _wait(begun, told, progress)
     except KeyboardInterrupt:  # they were interrupted too, and end after their step
         for process in begun.processes:
             process.join(PATIENCE)
         raise
-    except ProcessRaisedException as e:
+    except ProcessException as e:
         last = str(e).strip().splitlines()[-1]
         raise AffektError(f"a process of the training failed: {last}") from e
     finally:
@@ -51,6 +56,7 @@ def _wait(begun: Any, told: Any, progress: Progress) -> None:
 
 def _one(rank: int, run: Run, told: Any, port: int) -> None:
     """What one process does; the first one tells how far it is."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),

@@ -9,6 +9,7 @@ from inspect import get_annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from transformers import HubertConfig
@@ -20,8 +21,13 @@ from affekt.recipe.changes import change
 from affekt.recipe.places import locate
 from affekt.recipe.stage import STRICT
 
+SET = ("apply_spec_augment", "mask_feature_prob")  # fields that the objective decides on
 MOST_CLUSTERS = 2**16  # a label is kept in two bytes
+LONGEST_PIECE = 30.0  # seconds; parts of a longer recording may be no longer
 FREE = ("save_every", "devices")  # keys of [training] that a resumed run may change
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Target(BaseModel):
@@ -44,18 +50,18 @@ class Training(BaseModel):
 
     steps: int = Field(ge=1)
     batch_seconds: float = Field(default=72.0, gt=0)  # of audio in a step, all devices together
-    pieces: list[Annotated[float, Field(ge=SHORTEST)]] = Field(
+    pieces: list[Annotated[float, Field(ge=SHORTEST, le=LONGEST_PIECE)]] = Field(
         default=[1.0, 1.5, 2.0, 3.0, 4.0], min_length=1
     )  # seconds; a step chooses one, and shorter recordings than all of them are left out
     lr: float = Field(default=1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Share, Share] = (0.9, 0.98)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup: int = Field(default=500, ge=0)  # steps
     clip: float = Field(default=1.0, ge=0)  # of the gradient's norm; 0: none
     precision: Literal["bf16", "fp32"] = "bf16"
     save_every: int = Field(default=200, ge=1)  # steps
     save_as: Literal["bf16", "fp32"] = "bf16"  # the weights in OUT/model
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     devices: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
@@ -125,7 +131,7 @@ def config(fields: dict[str, Any]) -> HubertConfig:
     """
     from huggingface_hub.errors import StrictDataclassError
 
-    known = set(get_annotations(HubertConfig)) - {"model_type"}
+    known = set(get_annotations(HubertConfig)) - {"model_type", *SET}
     for key in fields:
         if key not in known:
             raise RecipeError(
@@ -133,9 +139,13 @@ def config(fields: dict[str, Any]) -> HubertConfig:
                 f"documentation.{nearest(key, known)}"
             )
     try:
-        return HubertConfig(**fields)
+        made = HubertConfig(**fields)
     except (StrictDataclassError, ValueError, TypeError) as e:
         raise RecipeError(f"[model]: {' '.join(str(e).split())}") from None
+    for key in ("hidden_size", "num_attention_heads", "conv_dim", "conv_kernel", "conv_stride"):
+        if np.min(getattr(made, key)) < 1:
+            raise RecipeError(f"[model]: {key} must be 1 or more, but is {getattr(made, key)}")
+    return made
 
 
 def _refuse_unknown(values: dict[str, Any], where: str) -> None:

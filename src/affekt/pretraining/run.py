@@ -12,7 +12,7 @@ from affekt.audio import RATE
 from affekt.encoders.speech import has_bf16, processor
 from affekt.environment import environment
 from affekt.errors import RecipeError
-from affekt.parts import build, options
+from affekt.parts import build
 from affekt.pretraining import folder, processes
 from affekt.pretraining import log as table
 from affekt.pretraining.features import FEATURES
@@ -57,19 +57,19 @@ def pretrain(
         AffektError: recipe, folders or `out` are not what they should be.
     """
     parameters = check(recipe)
-    folder.begin(out, recipe)
-    disk.write_json(out / "environment.json", environment())
-    utterances = find(speech, out, shortest=min(recipe.training.pieces), progress=progress)
-    _tell(utterances)
-    run = Run(recipe, utterances, out)
-    for targets in run.targets:
-        targets.make(progress)
-    if recipe.training.devices > 1:
-        processes.train_on_all(run, progress)
-    else:
-        train(run, progress)
-    rows = table.read(out / "log.csv")
-    disk.write(out / "loss.svg", table.picture(rows))
+    with folder.held(out, recipe):
+        disk.write_json(out / "environment.json", environment())
+        utterances = find(speech, out, shortest=min(recipe.training.pieces), progress=progress)
+        _tell(utterances)
+        run = Run(recipe, utterances, out)
+        for targets in run.targets:
+            targets.make(progress)
+        if recipe.training.devices > 1:
+            processes.train_on_all(run, progress)
+        else:
+            train(run, progress)
+        rows = table.read(out / "log.csv")
+        disk.write(out / "loss.svg", table.picture(rows))
     last = rows[-max(1, len(rows) // 10) :]
     return Result(
         model=out / "model",
@@ -89,7 +89,6 @@ def check(recipe: Pretraining) -> int:
     if not front.frames(round(shortest * RATE)):
         raise RecipeError(f"training.pieces: {shortest:g} s is less than one frame of the network")
     for target in recipe.target:
-        options(FEATURES, target.features, "features")
         build(FEATURES, target.features, "features")
     model, _ = parts(recipe)
     device = processor()

@@ -10,7 +10,6 @@ Axes: T frames of the network.
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +98,12 @@ class Targets:
         centres = {name: self.folder / name / "centres.safetensors" for name in self.targets}
         if missing := [name for name, file in centres.items() if not file.exists()]:
             chosen = self._sample(max(self.targets[name].sample for name in missing))
-            raw = self._extracted(features, chosen, progress)
+            raw = dict(zip(chosen, self._extracted(features, chosen, progress), strict=True))
             for name in missing:
                 progress(f"clustering {name}", 0, 1)
                 centres[name].parent.mkdir(parents=True, exist_ok=True)
-                found = self._found(name, dict(zip(chosen, raw, strict=True)), features.hop)
+                own = {n: raw[n] for n in self._sample(self.targets[name].sample)}
+                found = self._found(name, own, features.hop)
                 disk.write_bytes(centres[name], save(vars(found)))
         return {name: Codebook(**load_file(file)) for name, file in centres.items()}
 
@@ -190,16 +190,13 @@ class Labels:
     """
 
     def __init__(self, shards: Sequence[Path], frames: Sequence[int]) -> None:
-        self._files = shards
+        self._shards = shards
         counts = np.array(frames)
         shards_of = np.split(counts, range(SHARD, len(counts), SHARD))
         self._first = np.concatenate([c.cumsum() - c for c in shards_of])
 
-    @cached_property
-    def _shards(self) -> list[np.ndarray]:
-        return [np.load(file, mmap_mode="r") for file in self._files]
-
     def read(self, number: int, first: int, count: int) -> Int[np.ndarray, " T"]:
         """`count` labels of an utterance, from its frame `first` on."""
         at = int(self._first[number]) + first
-        return self._shards[number // SHARD][at : at + count].astype(np.int64)
+        shard = np.load(self._shards[number // SHARD], mmap_mode="r")  # none of them stays open
+        return shard[at : at + count].astype(np.int64)

@@ -13,11 +13,13 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from affekt.audio import RATE
 from affekt.encoders.speech import has_bf16, processor
+from affekt.errors import AffektError
 from affekt.pretraining import log as table
 from affekt.pretraining import saved
 from affekt.pretraining.batches import Batch, Batches, Draw
@@ -70,7 +72,7 @@ class Run:
             seed=chosen.seed,
         )
         made = {name: group.labels(name) for group in self.targets for name in group.targets}
-        labels = [made[name] for name in sorted(made, key=lambda name: int(name.split("-")[0]))]
+        labels = [made[name_of(target, n)] for n, target in enumerate(self.recipe.target)]
         return Batches(
             self.utterances, labels, draw, self.front, first=first, last=chosen.steps, rank=rank
         )
@@ -78,7 +80,7 @@ class Run:
 
 @dataclass
 class Keeper(lightning.Callback):
-    """Logs every step, saves now and then, and ends the training after a step at Ctrl-C."""
+    """Logs every step, saves now and then, and ends the training after a step if it is told to."""
 
     run: Run
     progress: Progress
@@ -104,14 +106,15 @@ class Keeper(lightning.Callback):
         heard = torch.tensor(batch.wave.numel() / RATE, device=pl_module.device)
         values = {"loss": outputs["loss"].detach(), **outputs["parts"], "heard": heard}
         self._rows.append((self.step, values, time.monotonic() - self._begun))
-        self.stop = trainer.strategy.reduce_boolean_decision(self.stop, all=False)
+        stop = trainer.strategy.reduce_boolean_decision(self.stop, all=False)
+        self.stop |= stop  # it may have been asked for meanwhile; then all do at the next step
         chosen = self.run.recipe.training
-        saving = self.stop or self.step % chosen.save_every == 0 or self.step == chosen.steps
+        saving = stop or self.step % chosen.save_every == 0 or self.step == chosen.steps
         if saving or self.step % FLUSH == 0:
             self._flush(trainer)
         if saving and trainer.is_global_zero:
             self._save(pl_module)
-        trainer.should_stop = trainer.should_stop or self.stop
+        trainer.should_stop = trainer.should_stop or stop
 
     def _flush(self, trainer: lightning.Trainer) -> None:
         """Write the rows since the last time, with the means over devices, and tell of them."""
@@ -150,7 +153,6 @@ class Keeper(lightning.Callback):
             "objective": module.objective.state_dict(),
             "optimizer": module.optimizers().optimizer.state_dict(),
         }
-        saved.write_checkpoint(self.run.out, state)
         facts = {
             "hours": self.run.utterances.hours,
             "step": self.step,
@@ -159,13 +161,15 @@ class Keeper(lightning.Callback):
         }
         heard = self.run.utterances.names
         saved.write_model(self.run.out, module.model, self.run.recipe, heard=heard, facts=facts)
+        saved.write_checkpoint(self.run.out, state)  # last: what it leaves undone is done again
 
 
 def train(run: Run, progress: Progress, *, rank: int = 0) -> None:
     """Go through the steps that are left.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; the run goes on from the step that was done then.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the run goes on from the step that was done then.
+        AffektError: the batch is too large for the GPU.
     """
     chosen = run.recipe.training
     state = saved.read_checkpoint(run.out) or {"step": 0, "played": 0.0}
@@ -191,6 +195,8 @@ def train(run: Run, progress: Progress, *, rank: int = 0) -> None:
             trainer.fit(module, run.batches(first=first, rank=rank))
         except SystemExit:  # what Lightning makes of a second Ctrl-C
             raise KeyboardInterrupt from None
+        except torch.OutOfMemoryError as e:
+            raise AffektError(f"{str(e).splitlines()[0]} Lower training.batch_seconds.") from e
     if keeper.stop:
         raise KeyboardInterrupt
 
@@ -205,6 +211,7 @@ def _trainer(recipe: Pretraining, keeper: Keeper) -> lightning.Trainer:
         accelerator="auto",
         devices=chosen.devices,
         strategy=ddp if chosen.devices > 1 else "auto",
+        plugins=LightningEnvironment(),  # nothing of a scheduler's, which knows of one process
         precision="bf16-mixed" if bf16 else "32-true",
         logger=False,
         callbacks=[keeper],
@@ -218,18 +225,20 @@ def _trainer(recipe: Pretraining, keeper: Keeper) -> lightning.Trainer:
 
 @contextmanager
 def _after_the_step(keeper: Keeper) -> Iterator[None]:
-    """The first Ctrl-C lets the step come to its end; the next one does not."""
+    """The first Ctrl-C or SIGTERM lets the step come to its end; the next one does not."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def stop(*_: Any) -> None:
+    def stop(number: int, _: Any) -> None:
         keeper.stop = True
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before[signal.Signals(number)])
 
-    signal.signal(signal.SIGINT, stop)
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
