@@ -29,7 +29,7 @@ def test_what_is_missing_is_found_before_anything_runs(rows):
     assert "give it with --data iemocap=DIR" in found["iemocap"]
     assert "affekt corpora iemocap" in found["iemocap"]
     assert "no checkpoint 'nobody/nothing'" in found["gone"]
-    assert "--encoder" in found["gone"]
+    assert "name another one" in found["gone"]
     assert "Did you mean 'mean'" in found["wrong"]
 
 
