@@ -20,8 +20,7 @@ classifier = { name = "random-forest", trees = 5 }
 
 
 @pytest.fixture(autouse=True)
-def own_place(tmp_path, monkeypatch):
-    monkeypatch.setenv("AFFEKT_CACHE", str(tmp_path / "cache"))
+def own_place(own_cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 

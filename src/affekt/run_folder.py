@@ -34,7 +34,7 @@ def begin(out: Path, recipe: Recipe) -> None:
     Raises:
         RunError: it holds other things, or results of another recipe.
     """
-    refuse_strangers(out, MARK, lambda n: n in FILES or n.startswith("seed-"), "run")
+    _refuse_strangers(out)
     out.mkdir(parents=True, exist_ok=True)
     if begun(out):
         old = Recipe.load(out / "recipe.toml")
@@ -88,11 +88,15 @@ def _content(utterances: Iterable[Utterance]) -> str:
 
 def clear(out: Path) -> None:
     """Remove a run, and nothing but a run."""
-    refuse_strangers(out, MARK, lambda n: n in FILES or n.startswith("seed-"), "run")
+    _refuse_strangers(out)
     for path in out.glob("seed-*"):
         shutil.rmtree(path)
     for name in FILES:
         (out / name).unlink(missing_ok=True)
+
+
+def _refuse_strangers(out: Path) -> None:
+    refuse_strangers(out, MARK, lambda n: n in FILES or n.startswith("seed-"), "run")
 
 
 def refuse_strangers(out: Path, mark: str, own: Callable[[str], bool], what: str) -> None:

@@ -98,7 +98,7 @@ class Targets:
         centres = {name: self.folder / name / "centres.safetensors" for name in self.targets}
         if missing := [name for name, file in centres.items() if not file.exists()]:
             chosen = self._sample(max(self.targets[name].sample for name in missing))
-            raw = dict(zip(chosen, self._extracted(features, chosen, progress), strict=True))
+            raw = self._extracted(features, chosen, progress)
             for name in missing:
                 progress(f"clustering {name}", 0, 1)
                 centres[name].parent.mkdir(parents=True, exist_ok=True)
@@ -115,11 +115,13 @@ class Targets:
 
     def _extracted(
         self, features: Callable[..., Any], chosen: Sequence[int], progress: Progress
-    ) -> list[Matrix]:
-        raw = []
+    ) -> dict[int, Matrix]:
+        """The features of some utterances, by number."""
+        raw = {}
         with one_thread_each():
-            for x in in_turn(lambda n: features(self.utterances.read(n)), chosen):
-                raw.append(x)
+            made = in_turn(lambda n: features(self.utterances.read(n)), chosen)
+            for n, x in zip(chosen, made, strict=True):
+                raw[n] = x
                 progress(f"sampling {self._features.name}", len(raw), len(chosen))
         return raw
 

@@ -151,6 +151,7 @@ def _unknown(name: str) -> Callable[[_Entry], Utterance]:
     """What the entry itself says: all that can be known without the corpus."""
 
     def find(entry: _Entry) -> Utterance:
+        """The utterance that an entry speaks of."""
         turn = IEMOCAP.match(_tail(entry.file)[0])
         return Utterance(
             id=entry.file,
@@ -175,6 +176,7 @@ def _finder(corpus: Corpus) -> Callable[[_Entry], Utterance | None]:
     telling = len(by_stem) == len(corpus)
 
     def find(entry: _Entry) -> Utterance | None:
+        """The utterance that an entry means; nothing if the corpus has none."""
         if entry.file in by_id:
             return by_id[entry.file]
         tail = _tail(entry.file)
