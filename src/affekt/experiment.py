@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from affekt.environment import environment
 from affekt.errors import AudioError, CorpusError, ProtocolError, RecipeError, nearest
 from affekt.evaluation import log as training_log
 from affekt.evaluation import predictions as files
+from affekt.notes import notes
 from affekt.parts import build, options
 from affekt.recipe import CorpusSection, Recipe
 from affekt.recipe.places import REPOSITORY
@@ -31,6 +32,16 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]  # what is going on, how much is done, of how much
 Clips = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What models are trained on."""
+
+    folds: list[Fold]  # without utterances that have no features
+    features: Clips  # by Utterance.key
+    steps: list[audio.Step]
+    skipped: list[dict[str, str]]  # the utterances that have none, and why
 
 
 def run(
@@ -55,13 +66,10 @@ def run(
     folds = divide(recipe, corpus)
     run_folder.begin(out, recipe)
     began = environment()
-    steps = [build(audio.STEPS, s, "audio step") for s in recipe.audio]
-    features, reasons = _features(recipe, folds, steps, progress)
-    folds, skipped = _without(recipe, folds, reasons)
-    _refuse_one_class(folds)
-    about = {"corpora": described, "encoder": _identity(recipe), "skipped": skipped}
-    run_folder.bind(out, folds, about | {"notes": _notes(recipe, folds)})
-    if _train(recipe, folds, features, steps=steps, out=out, progress=progress):
+    ready = prepare(recipe, folds, progress=progress)
+    about = {"corpora": described, "encoder": identity(recipe), "skipped": ready.skipped}
+    run_folder.bind(out, ready.folds, about | {"notes": notes(recipe, ready.folds)})
+    if _train(recipe, ready, out=out, progress=progress):
         _add_environment(out / "environment.json", began, time.monotonic() - started)
     progress("report", 0, 1)
     from affekt.evaluation.report import report
@@ -90,8 +98,14 @@ def read(recipe: Recipe, data: Mapping[str, Path]) -> tuple[Corpus, list[dict[st
 
 
 def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
-    """The folds that a recipe wants of its protocol, with its few shots."""
+    """The folds that a recipe wants of its protocol: of its corpora, with its few shots."""
+    if recipe.balance != "none":
+        protocols.refuse_lacking(corpus, recipe.balance)
     folds = _wanted(recipe, build(protocols.PROTOCOLS, recipe.protocol, "protocol", corpus))
+    if recipe.train_on:
+        folds = [protocols.train_on(f, recipe.train_on) for f in folds]
+    if recipe.test_on:
+        folds = [protocols.test_on(f, recipe.test_on) for f in folds]
     if recipe.few_shot:
         shots, seed = recipe.few_shot.shots, recipe.few_shot.seed
         folds = [protocols.few_shot(f, corpus, shots=shots, seed=seed) for f in folds]
@@ -175,11 +189,34 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
     }
 
 
+def prepare(
+    recipe: Recipe,
+    folds: Sequence[Fold],
+    *,
+    sides: Sequence[str] = protocols.SIDES,
+    progress: Progress = lambda *_: None,
+) -> Prepared:
+    """Folds with the features of the utterances on some of their sides; others are not read.
+
+    Raises:
+        AudioError: some have none, and the recipe lets none be left out.
+        ProtocolError: a fold has nothing to learn.
+    """
+    wanted = {u.key: u for fold in folds for side in sides for u in getattr(fold, side)}
+    steps = [build(audio.STEPS, s, "audio step") for s in recipe.audio]
+    features, reasons = _features(recipe, wanted, steps, progress)
+    kept, skipped = _without(recipe, folds, reasons, wanted=wanted)
+    _refuse_one_class(kept)
+    return Prepared(folds=kept, features=features, steps=steps, skipped=skipped)
+
+
 def _features(
-    recipe: Recipe, folds: Sequence[Fold], steps: Sequence[audio.Step], progress: Progress
+    recipe: Recipe,
+    wanted: Mapping[str, Utterance],
+    steps: Sequence[audio.Step],
+    progress: Progress,
 ) -> tuple[Clips, dict[str, str]]:
     """Features of every utterance by key, and why some have none."""
-    wanted = {u.key: u for f in folds for u in (*f.train, *f.dev, *f.test)}
     utterances = list(wanted.values())
     done = 0
 
@@ -204,7 +241,7 @@ def _features(
     return clips, reasons
 
 
-def _identity(recipe: Recipe) -> str | None:
+def identity(recipe: Recipe) -> str | None:
     """A key of a checkpoint's weights and of how frames are made of them."""
     if recipe.encoder.name != "speech":
         return None
@@ -214,16 +251,19 @@ def _identity(recipe: Recipe) -> str | None:
 
 
 def _without(
-    recipe: Recipe, folds: Sequence[Fold], reasons: Mapping[str, str]
+    recipe: Recipe,
+    folds: Sequence[Fold],
+    reasons: Mapping[str, str],
+    *,
+    wanted: Mapping[str, Utterance],
 ) -> tuple[list[Fold], list[dict[str, str]]]:
     """The folds without the utterances that have no features, or an error if none may lack."""
-    every = {u.key: u for f in folds for u in (*f.train, *f.dev, *f.test)}
     if not reasons:
         return list(folds), []
-    shown = 10 if len(reasons) < len(every) else 2  # if all fail, it is hardly their fault
+    shown = 10 if len(reasons) < len(wanted) else 2  # if all fail, it is hardly their fault
     listed = "\n  ".join(sorted(reasons.values())[:shown])
     more = f"\n  and {len(reasons) - shown} more" if len(reasons) > shown else ""
-    found = f"{len(reasons)} of {len(every)} recordings cannot be used:\n  {listed}{more}"
+    found = f"{len(reasons)} of {len(wanted)} recordings cannot be used:\n  {listed}{more}"
     if recipe.on_error == "raise":
         raise AudioError(f'{found}\nmend or remove them, or go on without them: -s on_error="skip"')
     log.warning("%s\nThe run goes on without them; the report lists them.", found)
@@ -238,7 +278,7 @@ def _without(
         for fold in folds
     ]
     skipped = [
-        {"id": every[key].id, "audio": str(every[key].audio), "reason": reason}
+        {"id": wanted[key].id, "audio": str(wanted[key].audio), "reason": reason}
         for key, reason in reasons.items()
     ]
     return kept, skipped
@@ -255,46 +295,9 @@ def _refuse_one_class(folds: Sequence[Fold]) -> None:
             )
 
 
-def _notes(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
-    """What a reader of the report must know of how the models were made."""
-    notes = []
-    chosen = any(stage.select != "last" for stage in recipe.stage)
-    lacking = [fold.name for fold in folds if not fold.dev]
-    if chosen and lacking:
-        notes.append(
-            f"No dev side in fold(s) {', '.join(lacking)}: the last epoch was kept there, "
-            "although the recipe asks for the best one on dev."
-        )
-    if known := _heard(recipe):
-        notes.append(
-            f"The encoder heard {', '.join(known)} in its pre-training, without labels: what is "
-            "tested here is not new to it."
-        )
-    return notes
-
-
-def _heard(recipe: Recipe) -> list[str]:
-    """The recipe's corpora that its encoder was pre-trained on, as far as that is known."""
-    if recipe.encoder.name != "speech":
-        return []
-    from affekt.encoders import ENCODERS, checkpoint
-
-    chosen = options(ENCODERS, recipe.encoder, "encoder")
-    config, _ = checkpoint.settings(checkpoint.locate(chosen["model"], chosen["revision"]))
-    return [corpus.name for corpus in recipe.corpus if corpus.name in config.get("heard", ())]
-
-
-def _train(
-    recipe: Recipe,
-    folds: Sequence[Fold],
-    features: Clips,
-    *,
-    steps: Sequence[audio.Step],
-    out: Path,
-    progress: Progress,
-) -> int:
+def _train(recipe: Recipe, ready: Prepared, *, out: Path, progress: Progress) -> int:
     """One model per seed and fold, unless its predictions are there; how many were trained."""
-    work = [(seed, fold) for seed in recipe.seeds for fold in folds]
+    work = [(seed, fold) for seed in recipe.seeds for fold in ready.folds]
     trained = 0
     for n, (seed, fold) in enumerate(work):
         folder = out / f"seed-{seed}" / f"fold-{fold.name}"
@@ -302,10 +305,12 @@ def _train(
             continue
         progress(f"seed {seed}, fold {fold.name}", n, len(work))
         folder.mkdir(parents=True, exist_ok=True)
+        if recipe.balance != "none":
+            fold = protocols.balanced(fold, recipe.balance)
         if recipe.classifier:
-            judged = _classify(recipe, fold, features, seed)
+            judged = _classify(recipe, fold, ready.features, seed)
         else:
-            judged = _fit(recipe, fold, features, seed=seed, steps=steps, folder=folder, out=out)
+            judged = _fit(recipe, fold, ready, seed=seed, folder=folder, out=out)
         files.write(folder / "predictions.jsonl", judged)
         trained += 1
     return trained
@@ -320,22 +325,25 @@ def _classify(recipe: Recipe, fold: Fold, features: Clips, seed: int) -> list[Pr
 
 
 def _fit(
-    recipe: Recipe,
-    fold: Fold,
-    clips: Clips,
-    *,
-    seed: int,
-    steps: Sequence[audio.Step],
-    folder: Path,
-    out: Path,
+    recipe: Recipe, fold: Fold, ready: Prepared, *, seed: int, folder: Path, out: Path
 ) -> list[Prediction]:
     from affekt.training import fit
 
-    trained = fit.train(recipe, fold, clips, seed=seed, steps=steps, folder=folder / "model")
-    # Half precision: the pairs of correlation pooling are 32,640 numbers for each utterance.
-    np.save(folder / "embeddings.npy", trained.embeddings.astype(np.float16))
+    trained = fit.train(
+        recipe, fold, ready.features, seed=seed, steps=ready.steps, folder=folder / "model"
+    )
+    for side, (utterances, vectors) in trained.embeddings.items():
+        name = "embeddings" if side == "test" else f"embeddings-{side}"
+        if side != "test":  # whose lines are those of predictions.jsonl
+            disk.write_json(folder / f"{name}.json", [_who(u) for u in utterances])
+        # Half precision: the pairs of correlation pooling are 32,640 numbers for each utterance.
+        np.save(folder / f"{name}.npy", vectors.astype(np.float16))
     training_log.replace(out / "log.csv", seed, fold.name, trained.history)
     return trained.predictions
+
+
+def _who(u: Utterance) -> dict[str, str | None]:
+    return {"key": u.key, "truth": u.emotion, "language": u.language, "corpus": u.corpus}
 
 
 def _add_environment(path: Path, began: dict[str, Any], seconds: float) -> None:

@@ -102,7 +102,35 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> None:
                 escape(row["label"]), *("" if ua is None else f"{ua:.3f}" for ua in cells)
             )
         console.print(table)
+    _by_corpus(rows)
     _expected([row for row in rows if row["beside"]])
+
+
+def _by_corpus(rows: Sequence[Mapping[str, Any]]) -> None:
+    """UA on each corpus, of a single run also WA; what was not trained on has a mark."""
+    from affekt.evaluation import by_corpus
+
+    if not (names := by_corpus.languages(rows)):
+        return
+    lines = [(escape(row["label"]), "UA", row["by_corpus"]) for row in rows]
+    if len(rows) == 1:
+        lines = [(metric, metric, rows[0]["by_corpus"]) for metric in ("UA", "WA")]
+    head = "by corpus" if len(rows) == 1 else "UA by corpus"
+    spoken = (f"{name} ({language})" if language else name for name, language in names.items())
+    table = _table(head, *map(escape, spoken))
+    for first, metric, found in lines:
+        cells = [found.get(name) for name in names]
+        table.add_row(
+            first, *(_interval(c[metric]) + _mark(c["training"]) if c else "" for c in cells)
+        )
+    console.print(table)
+    if said := [f"{_mark(words).strip()} {words}" for words in by_corpus.unlike(rows)]:
+        console.print("; ".join(said), style="dim", markup=False)
+
+
+def _mark(training: str) -> str:
+    """As wide for every corpus, so that scores stand below each other."""
+    return {"trained on": "  ", "not trained on": " *"}.get(training, " +")
 
 
 def _expected(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -145,22 +173,30 @@ def tests(pairs: Sequence["Comparison"], rows: Sequence[Mapping[str, Any]]) -> N
     if not pairs:
         say("No two runs judged the same utterances, so that none can be tested in pairs.")
         return
-    from affekt.evaluation.table import clearest
+    tests_by_corpus({"": pairs}, rows)
 
-    shown, label = clearest(pairs), {row["name"]: row["label"] for row in rows}
-    table = _table("A", "B", "UA of A - UA of B", "p", "p (Holm)")
-    for c in shown:
-        span = f"{c.difference:+.3f} \\[{c.low:+.3f}, {c.high:+.3f}]"
-        table.add_row(
-            escape(label[c.a]), escape(label[c.b]), span, f"{c.p:.4f}", f"{c.adjusted:.4f}"
-        )
-    console.print(table)
-    units = " or ".join(dict.fromkeys(f"{c.clusters} {c.unit}s" for c in pairs))
-    least = min(c.smallest for c in pairs)
-    fewer = f"The {len(shown)} pairs of {len(pairs)} with the smallest p. "
+
+def tests_by_corpus(
+    found: Mapping[str, Sequence["Comparison"]], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """The same on each corpus alone."""
+    from affekt.evaluation.compare import clearest
+
+    label = {row["name"]: escape(row["label"]) for row in rows}
+    for corpus, pairs in found.items():
+        first = escape(f"{corpus}: A") if corpus else "A"
+        table = _table(first, "B", "UA of A - UA of B", "p", "p (Holm)")
+        for c in clearest(pairs):
+            span = f"{c.difference:+.3f} \\[{c.low:+.3f}, {c.high:+.3f}]"
+            table.add_row(label[c.a], label[c.b], span, f"{c.p:.4f}", f"{c.adjusted:.4f}")
+        console.print(table)
+    every = [c for pairs in found.values() for c in pairs]
+    units = " or ".join(dict.fromkeys(f"{c.clusters} {c.unit}s" for c in every))
+    counts = [(len(clearest(pairs)), len(pairs)) for pairs in found.values()]
+    fewer = [f"The {n} pairs of {of} with the smallest p. " for n, of in counts if n < of]
     console.print(
-        f"{fewer if len(shown) < len(pairs) else ''}Paired permutation test over {units}, "
-        f"two-sided; no p can be under {least:.2g} with so few. Holm: corrected for the number of "
+        f"{''.join(fewer[:1])}Paired permutation test over {units}, two-sided; no p can be under "
+        f"{min(c.smallest for c in every):.2g} with so few. Holm: corrected for the number of "
         "pairs.",
         style="dim",
         markup=False,

@@ -1,7 +1,8 @@
 """Run folders as `affekt run` writes them, filled with made-up judgements."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from affekt.evaluation import predictions
 from affekt.types import Prediction
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
+LANGUAGES = {"german": "de", "english": "en", "polish": "pl"}  # made-up corpora
 
 
 def judge(
@@ -52,12 +54,34 @@ def judge(
     return sorted(judged, key=lambda p: (p.seed, int(p.fold.split()[1])))
 
 
-def write_run(folder: Path, judged: Sequence[Prediction]) -> Path:
+def judge_all(skills: Mapping[str, float], *, draw: int = 0, **how: Any) -> list[Prediction]:
+    """Judgements of several corpora, each with its skill: {"german": 2.0}."""
+    judged = []
+    for n, (corpus, skill) in enumerate(skills.items()):
+        judged += [
+            replace(p, corpus=corpus, language=LANGUAGES[corpus],
+                    speaker=p.speaker and p.speaker.replace("toy", corpus))
+            for p in judge(skill=skill, draw=100 * draw + n, **how)
+        ]  # fmt: skip
+    return sorted(judged, key=lambda p: (p.seed, int(p.fold.split()[1])))
+
+
+def write_run(
+    folder: Path,
+    judged: Sequence[Prediction],
+    *,
+    train_on: Sequence[str] = (),
+    shots: int = 0,
+    recipe: str = "",
+) -> Path:
     """A whole run folder with these judgements, and all the rest that a run leaves behind."""
     names = list(dict.fromkeys(p.fold for p in judged))
     seeds = sorted({p.seed for p in judged})
-    keys = {n: [f"toy:{p.id}" for p in judged if p.fold == n and p.seed == seeds[0]] for n in names}
-    everybody = [key for name in names for key in keys[name]]
+    once = [p for p in judged if p.seed == seeds[0]]
+    keys = {n: [f"{p.corpus}:{p.id}" for p in once if p.fold == n] for n in names}
+    everybody = [f"{p.corpus}:{p.id}" for p in once if not train_on or p.corpus in train_on]
+    for corpus in {p.corpus for p in once} - {*train_on}:
+        everybody += [f"{corpus}:shot{n}" for n in range(shots)]
     rng = np.random.default_rng(0)
     for seed in seeds:
         for name in names:
@@ -86,8 +110,10 @@ def write_run(folder: Path, judged: Sequence[Prediction]) -> Path:
         "commit": "abc1234def", "command": "affekt run demo/toy.toml --data wav", "seconds": 80.5,
         "started": "2026-11-21T07:00:00",
     }))  # fmt: skip
+    few = f"[few_shot]\nshots = {shots}\n\n" if shots else ""
     (folder / "recipe.toml").write_text(
-        'source = "Somebody 2023, Table 1"\n\n[expected]\nUA = 0.7\n\n'
+        f'source = "Somebody 2023, Table 1"\ntrain_on = {json.dumps(list(train_on))}\n'
+        f"{recipe}\n\n[expected]\nUA = 0.7\n\n{few}"
         '[corpus]\nname = "toy"\nlabels = "4-class"\n\n[protocol]\nname = "speaker-k-fold"\nk = 5\n'
     )
     (folder / "log.csv").write_text(_log(seeds, names))
@@ -110,6 +136,25 @@ def _log(seeds: Sequence[int], names: Sequence[str], epochs: int = 30) -> str:
 def _judge() -> Callable[..., list[Prediction]]:
     """The function `judge`: made-up judgements."""
     return judge
+
+
+@pytest.fixture(name="judge_all")
+def _judge_all() -> Callable[..., list[Prediction]]:
+    """The function `judge_all`: made-up judgements of several corpora."""
+    return judge_all
+
+
+@pytest.fixture
+def make_runs(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a run folder over several corpora.
+
+    It takes the run's name, the skill on each corpus, then what `write_run` takes and a `draw`.
+    """
+
+    def make(name: str, skills: Mapping[str, float], *, draw: int = 0, **how: Any) -> Path:
+        return write_run(tmp_path / name, judge_all(skills, draw=draw), **how)
+
+    return make
 
 
 @pytest.fixture

@@ -148,3 +148,29 @@ def test_runs_over_other_utterances_or_labels_are_refused(judge):
     other[0] = replace(other[0], truth="sad" if other[0].truth != "sad" else "happy")
     with pytest.raises(RunError, match="compare runs with the same labels"):
         compare.compare(judge(50), other)
+
+
+def test_only_runs_over_the_same_utterances_make_pairs(judge):
+    runs = {"a": judge(50), "b": judge(60), "c": judge(50, draw=1), "d": judge(60, draw=1)}
+    pairs = compare.compare_alike(runs)
+    assert [(c.a, c.b) for c in pairs] == [("a", "c"), ("b", "d")]
+    assert all(c.adjusted == c.p for c in pairs)  # corrected among those that were compared
+
+
+def test_the_clearest_pairs_are_those_with_the_smallest_p(judge):
+    pairs = compare.compare_alike({f"run {n}": judge(skill=1 + n / 2, draw=n) for n in range(7)})
+    shown = compare.clearest(pairs)
+    assert len(shown) == 10
+    assert max(pair.p for pair in shown) <= min(pair.p for pair in pairs if pair not in shown)
+    assert compare.clearest(pairs[:15]) == pairs[:15]
+
+
+def test_on_each_corpus_a_pair_is_compared_as_if_it_were_alone(judge_all):
+    skills = {"german": 2.0, "english": 1.0}
+    runs = {f"run {d}": judge_all(skills, draw=d) for d in range(3)}
+    found = compare.compare_by_corpus(runs)
+    assert list(found) == ["german", "english"]
+    for corpus, pairs in found.items():
+        alone = {name: [p for p in run if p.corpus == corpus] for name, run in runs.items()}
+        assert pairs == compare.compare_all(alone)
+    assert found["german"] != found["english"]

@@ -2,7 +2,6 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
 
 from affekt.evaluation import plots, svg
 from affekt.evaluation.plots import Mark
@@ -38,6 +37,33 @@ def test_strips_place_values_linearly_and_leave_out_what_is_not_defined():
     assert any(w and w.endswith("…") for w in words(picture))
 
 
+def test_a_name_of_two_lines_takes_two_and_a_cut_one_tells_the_whole_under_the_pointer():
+    long = "a name that is far too long for the margin"
+    picture = parse(plots.strips({f"{long}\nb - c": []}, axis="score"))
+    assert "b - c" in words(picture)
+    assert [t.text for t in picture.iter(f"{NAME}title")] == [long]
+
+
+def test_a_legend_that_is_too_long_for_a_line_goes_on_below():
+    entries = [(f"quite a long name {n}", "red", "dot") for n in range(6)]
+    marks = parse(f"<svg >{''.join(svg.legend(entries, 14, 480))}</svg>")
+    at = [
+        (float(c.get("cx", "nan")), float(c.get("cy", "nan"))) for c in marks.iter(f"{NAME}circle")
+    ]
+    assert len({y for _, y in at}) == 2
+    assert max(y for _, y in at) == 14 + svg.legend_height(entries, 480)
+    assert all(0 < x < 480 - 18 * svg.CHARACTER for x, _ in at)
+    assert svg.legend_height(entries[:2], 480) == 0
+
+
+@pytest.mark.parametrize("shape", ["ring", "target"])
+def test_a_hollow_mark_has_the_colour_of_the_page_inside(shape):
+    [outer, *inner] = parse(f"<svg >{svg.mark(1, 2, 'red', shape=shape, hint='x')}</svg>")
+    assert "--card" in outer.get("fill", "")
+    assert outer.get("stroke") == "red"
+    assert [c.get("fill") for c in inner] == (["red"] if shape == "target" else [])
+
+
 def test_the_mean_curve_ends_when_most_runs_have_stopped():
     runs = {
         (0, "a"): [(0, 1.0), (1, 2.0), (2, 9.0)],
@@ -54,31 +80,6 @@ def test_curves_draw_a_thin_line_per_run_and_a_thick_mean_per_measure():
     assert len(lines) == 2 * 3 + 2
     assert all(len(line.get("points", "").split()) <= 2000 for line in lines)
     assert len(lines[0].get("points", "").split()) <= plots.POINTS
-
-
-def test_principal_axes_are_those_of_scikit_learns_pca():
-    x = np.random.default_rng(0).normal(size=(60, 12)) * np.linspace(3, 0.5, 12)
-    points, shares = plots.principal(x)
-    pca = PCA(2).fit(x)
-    assert np.abs(points) == pytest.approx(np.abs(pca.transform(x)))
-    assert shares == pytest.approx(list(pca.explained_variance_ratio_))
-    assert np.allclose(plots.principal(-x)[0], points)  # signs are settled
-
-
-def test_principal_axes_of_one_dimension_or_one_point_are_zero_where_there_is_nothing():
-    points, shares = plots.principal(np.arange(4.0)[:, None])
-    assert shares == [1.0, 0.0]
-    assert not points[:, 1].any()
-    assert not plots.principal(np.ones((1, 3)))[0].any()
-
-
-def test_an_embedding_map_crosses_out_wrong_labels():
-    x = np.random.default_rng(0).normal(size=(5, 3))
-    truth, label = ["sad"] * 3 + ["angry"] * 2, ["sad", "sad", "angry", "angry", "angry"]
-    picture = parse(plots.embedding_map(x, truth, label, ["angry", "sad"]))
-    hints = [t.text for t in picture.iter(f"{NAME}title")]
-    assert hints.count("sad, called angry") == 1
-    assert len(list(picture.iter(f"{NAME}circle"))) == 4 + 2  # right ones, legend
 
 
 def test_emotions_keep_their_colour_whatever_else_is_there():

@@ -3,8 +3,7 @@ import json
 import pytest
 
 from affekt.evaluation.report import report
-from affekt.evaluation.table import clearest, results, write
-from affekt.evaluation.table import tests as paired
+from affekt.evaluation.table import results, write
 
 
 def table(runs, folder, title, **more):
@@ -118,14 +117,6 @@ def test_few_runs_show_their_confusion_matrices_and_many_the_clearest_pairs(make
     assert "The 10 pairs of 21 with the smallest p" in page
     assert "All 21 pairs" in page
     assert len(json.loads((tmp_path / "many" / "table.json").read_text())["tests"]) == 21
-
-
-def test_the_clearest_pairs_are_those_with_the_smallest_p(judge):
-    pairs = paired({f"run {n}": judge(skill=1 + n / 2, draw=n) for n in range(7)})
-    shown = clearest(pairs)
-    assert len(shown) == 10
-    assert max(pair.p for pair in shown) <= min(pair.p for pair in pairs if pair not in shown)
-    assert clearest(pairs[:15]) == pairs[:15]
 
 
 HEADS = "[pooling]\nheads = {}\nchannel_dropout = {}\n"

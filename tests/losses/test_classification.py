@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from affekt.errors import RecipeError
+from affekt.losses import Losses
 from affekt.losses.classification import Classification, cross_entropy
 from affekt.nn.recogniser import Output
 
@@ -24,3 +26,14 @@ def test_the_objective_names_its_part():
     losses = Classification(label_smoothing=0.1)(Output(logits, logits), torch.tensor([0, 1, 2]))
     assert list(losses.parts) == ["cross_entropy"]
     torch.testing.assert_close(losses.total, losses.parts["cross_entropy"])
+
+
+def test_the_encoders_own_task_weighs_beta():
+    logits, labels = torch.randn(3, 4), torch.tensor([0, 1, 2])
+    own = Losses(torch.tensor(700.0), {"contrastive": torch.tensor(700.0)})
+    losses = Classification(beta=1e-3)(Output(logits, logits, own), labels)
+    expected = torch.nn.functional.cross_entropy(logits, labels) + 0.7
+    torch.testing.assert_close(losses.total, expected)
+    assert list(losses.parts) == ["cross_entropy", "contrastive"]
+    with pytest.raises(RecipeError, match="beta must be 0 or more, not -1"):
+        Classification(beta=-1.0)

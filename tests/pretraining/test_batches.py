@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from affekt.nn.masking import spans
 from affekt.pretraining.batches import Draw
 from affekt.pretraining.front import Front
-from affekt.pretraining.masking import spans
 
 STRIDE = 320
 LENGTHS = np.random.default_rng(0).integers(16_000, 160_000, 300)

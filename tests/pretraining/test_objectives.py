@@ -5,11 +5,11 @@ from torch import nn
 
 from affekt.encoders.speech import Speech
 from affekt.errors import RecipeError
+from affekt.nn.masking import spans
 from affekt.pretraining.batches import MASK, Batch, generator
 from affekt.pretraining.distillation import Distillation, distance
 from affekt.pretraining.front import Front
 from affekt.pretraining.masked_prediction import MaskedPrediction
-from affekt.pretraining.masking import spans
 from affekt.pretraining.module import network, parts, rate
 from affekt.pretraining.objective import Setting
 from affekt.pretraining.recipe import config

@@ -323,6 +323,47 @@ def test_few_shots_come_from_new_speakers_of_the_tested_language_and_are_nested(
     assert few_shot(fold, corpus, shots=30, seed=1) != few_shot(fold, corpus, shots=30)
 
 
+def test_only_the_corpora_that_are_named_are_trained_on_and_all_are_tested():
+    corpus = joined(emodb(10), ravdess(10), esd(10))
+    whole = PROTOCOLS["deep-wccn"](corpus)[0]
+    fold = protocols.train_on(whole, ["emodb", "esd"])
+    assert {u.corpus for u in fold.train} == {u.corpus for u in fold.dev} == {"emodb", "esd"}
+    assert fold.train == tuple(u for u in whole.train if u.corpus != "ravdess")
+    assert fold.test == whole.test
+    assert {u.language for u in few_shot(fold, corpus, shots=8).train} == {"de", "zh", "en"}
+    shots = few_shot(fold, corpus, shots=8).train[len(fold.train) :]
+    assert {u.language for u in shots} == {"en"}  # the tested language that train has not
+    with pytest.raises(ProtocolError, match=r"no utterance of 'emo-db' in train; it has emodb, "):
+        protocols.train_on(whole, ["emo-db"])
+    across = protocols.test_on(fold, ["ravdess"])
+    assert {u.corpus for u in across.test} == {"ravdess"}
+    assert (across.train, across.dev) == (fold.train, fold.dev)
+    with pytest.raises(ProtocolError, match=r"test_on: fold 1 has no utterance of 'iemocap'"):
+        protocols.test_on(fold, ["iemocap"])
+
+
+def test_smaller_languages_are_repeated_until_they_reach_the_largest():
+    corpus = joined(emodb(2), ravdess(3))
+    fold = PROTOCOLS["deep-wccn"](corpus)[0]
+    sizes = Counter(u.language for u in fold.train)
+    more = protocols.balanced(fold, "language")
+    counted = Counter(u.key for u in more.train)
+    times = protocols.repeats(fold, "language")
+    assert times == {"en": 1, "de": -(-sizes["en"] // sizes["de"])}
+    assert {counted[u.key] for u in fold.train if u.language == "de"} == {times["de"]}
+    assert {counted[u.key] for u in fold.train if u.language == "en"} == {1}
+    assert (more.dev, more.test) == (fold.dev, fold.test)
+
+
+def test_a_language_without_a_class_cannot_be_balanced():
+    lacking = emodb().keep(lambda u: u.emotion != "sad")
+    with pytest.raises(ProtocolError, match=r"de has no utterance of sad.*leave de out"):
+        protocols.refuse_lacking(joined(lacking, ravdess()), "language")
+    nameless = Corpus("toy", (say(speaker="a", n=1),))
+    with pytest.raises(ProtocolError, match=r"has no language; name it"):
+        protocols.refuse_lacking(nameless, "language")
+
+
 def test_few_shots_beyond_what_is_there_are_refused():
     corpus = joined(emodb(), ravdess())
     fold = PROTOCOLS["leave-one-language-out"](corpus)[0]

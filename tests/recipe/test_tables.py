@@ -85,6 +85,29 @@ def test_parts_and_whole_sections_can_be_varied(grid):
     ]
 
 
+def test_rows_may_start_from_different_recipes(grid):
+    grid.write_text(
+        'base = "demo/poolings/mean"\nseeds = [5]\n[vary]\n'
+        'base = ["demo/poolings/mean", "baselines/emodb/egemaps-linear-svm"]\n'
+        'folds = [["1"], ["2"]]\n'
+    )
+    rows = table(str(grid), ["on_error=skip"]).rows
+    assert list(rows) == [
+        f"base={base},folds={fold}" for base in ("mean", "egemaps-linear-svm") for fold in "12"
+    ]
+    network, machine = list(rows.values())[1:3]
+    assert network.pooling is not None
+    assert machine.classifier is not None
+    assert machine.encoder == Recipe.load("baselines/emodb/egemaps-linear-svm").encoder
+    assert [r.folds for r in rows.values()] == [["1"], ["2"]] * 2
+    assert {(*r.seeds, r.on_error) for r in rows.values()} == {(5, "skip")}
+    assert not any(r.expected for r in rows.values())
+    assert list(table(str(grid), ["base=demo/poolings/mean"]).rows) == [
+        "base=mean,folds=1",
+        "base=mean,folds=2",
+    ]
+
+
 def test_a_grid_is_not_run_as_one_recipe(grid):
     with pytest.raises(RecipeError, match=r"is a grid, not one recipe; run: affekt reproduce .*"):
         Recipe.load(grid)

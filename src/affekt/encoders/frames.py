@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from affekt.losses import Losses
+
 
 @dataclass(frozen=True)
 class Waves:
@@ -25,10 +27,11 @@ class Frames:
 
     layers: Float[Tensor, "B L T D"]
     mask: Bool[Tensor, "B T"]  # True on speech, False on padding
+    task: Losses | None = None  # of the encoder's own task, where it is trained on it
 
     def to(self, device: torch.device | str) -> "Frames":
         """The same on another device."""
-        return Frames(self.layers.to(device), self.mask.to(device))
+        return Frames(self.layers.to(device), self.mask.to(device), self.task)
 
 
 def valid(lengths: Int[Tensor, " B"], longest: int) -> Bool[Tensor, "B T"]:

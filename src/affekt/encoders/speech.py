@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from affekt.audio import RATE
 from affekt.cache.space import Storage
-from affekt.encoders import checkpoint
+from affekt.encoders import checkpoint, own_task
 from affekt.encoders.frames import Frames, valid
+from affekt.encoders.own_task import OwnTask
 from affekt.errors import EncoderError
+from affekt.losses import Losses
 
 VERSION = 1  # of the way from a wave to frames; cached frames are made anew when it goes up
 
@@ -39,6 +41,8 @@ class Speech(nn.Module):
         normalise: each utterance to zero mean and unit variance; as the preprocessor says if
             not given. Whisper has its own front end and takes none.
         spec_augment: mask stretches of time in training, as the model's config says.
+        task: what the encoder goes on learning of wav2vec 2.0's task; its loss comes with the
+            frames in training. Without it: nothing.
         storage: how frames lie in the cache; "int8" takes half the room.
     """
 
@@ -54,6 +58,7 @@ class Speech(nn.Module):
         precision: Precision = "bf16",
         normalise: bool | None = None,
         spec_augment: bool = False,
+        task: OwnTask | None = None,
         storage: Storage = "bf16",
     ) -> None:
         super().__init__()
@@ -67,7 +72,13 @@ class Speech(nn.Module):
                 f"{model}: spec_augment masks frames while an encoder is trained; set trainable, "
                 "or leave it out (Whisper has none)"
             )
-        loaded: Any = checkpoint.load(folder, masking=spec_augment)
+        if task and (trainable == "none" or spec_augment or config["model_type"] == "whisper"):
+            raise EncoderError(
+                f"{model}: task is what an encoder goes on learning while it is trained; set "
+                "trainable, leave spec_augment out (it masks frames of its own), or leave 'task' "
+                "out (Whisper has none)"
+            )
+        loaded: Any = checkpoint.load(folder, masking=spec_augment or task is not None)
         loaded.config.apply_spec_augment = spec_augment
         self.network: Any
         if config["model_type"] == "whisper":
@@ -80,6 +91,8 @@ class Speech(nn.Module):
             self.network = _wave(loaded, preprocessor, normalise)
         self.layers: int = self.network.layers
         self.dim: int = self.network.dim
+        self.masking = task
+        self.task = own_task.made(task, loaded, folder) if task else None
         self.trainable = trainable
         self.lr_factor = lr_factor
         self.precision: Precision = precision
@@ -110,10 +123,21 @@ class Speech(nn.Module):
         with gradient(), computing(self.precision, wav.device):
             frames = self.network.frames(lengths)
             longest = int(frames.max())
-            layers = torch.stack([h[:, :longest] for h in self.network(wav, lengths)], dim=1)
+            heard, task = self._heard(wav, lengths, frames)
+            layers = torch.stack([h[:, :longest] for h in heard], dim=1)
         for n, count in enumerate(frames.tolist()):
             layers[n, :, count:] = 0.0
-        return Frames(layers, valid(frames, longest))
+        return Frames(layers, valid(frames, longest), task)
+
+    def _heard(
+        self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"], frames: Int[Tensor, " B"]
+    ) -> tuple[list[Float[Tensor, "B _ D"]], Losses | None]:
+        """All layers, and in training the loss of the encoder's own task."""
+        if self.masking is None or self.task is None or not self.training:
+            return self.network(wav, lengths), None
+        hidden = own_task.hidden(self.masking, frames, int(frames.max()))
+        layers, latent = self.network.masked(wav, lengths, hidden)
+        return layers, self.task(layers[-1], latent, hidden)
 
 
 def identity(chosen: Mapping[str, Any], device: torch.device) -> str:

@@ -69,17 +69,39 @@ class WaveTransformer(nn.Module):
         self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]
     ) -> list[Float[Tensor, "B T D"]]:
         """The input of each transformer layer and the output of the last, after the final norm."""
+        return self._transformed(self._projected(self._front(wav, lengths)), lengths)
+
+    def masked(
+        self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"], hidden: Bool[Tensor, "B T"]
+    ) -> tuple[list[Float[Tensor, "B T D"]], Float[Tensor, "B T C"]]:
+        """The same layers where the frames in `hidden` are masked, and what stood there.
+
+        That is the front end's output, normalised as the projection sees it.
+        """
+        z = self._front(wav, lengths)
+        projection = self.model.feature_projection
+        latent = z.transpose(1, 2)
+        if hasattr(projection, "layer_norm"):  # some HuBERT models have none
+            latent = projection.layer_norm(latent)
+        h = self._projected(z)
+        h = torch.where(hidden[..., None], self.model.masked_spec_embed.to(h.dtype), h)
+        return self._transformed(h, lengths), latent
+
+    def _front(
+        self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B C T"]:
         wav = _prepared(wav, lengths, normalise=self.normalise)
-        h = self._projected(convolve(self.model.feature_extractor.conv_layers, wav, lengths))
-        mask = None if _alike(lengths) else valid(self.frames(lengths), h.shape[1])
-        return self._transformed(h, mask)
+        return convolve(self.model.feature_extractor.conv_layers, wav, lengths)
 
     def _projected(self, z: Float[Tensor, "B C T"]) -> Float[Tensor, "B T D"]:
         projected = self.model.feature_projection(z.transpose(1, 2))
         h = projected[0] if isinstance(projected, tuple) else projected  # HuBERT gives one
         return h.float()  # what the layers add to stays in float32, also under bf16
 
-    def _transformed(self, h: Float[Tensor, "B T D"], mask: Mask) -> list[Tensor]:
+    def _transformed(
+        self, h: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"]
+    ) -> list[Float[Tensor, "B T D"]]:
+        mask = None if _alike(lengths) else valid(self.frames(lengths), h.shape[1])
         encoder = self.model.encoder
         config = self.model.config
         masking = self.training and config.apply_spec_augment

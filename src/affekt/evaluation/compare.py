@@ -22,6 +22,8 @@ from affekt.types import Prediction
 EXACT = 12  # clusters that can be swapped in every way: 4096
 Utterance = tuple[str, str]  # corpus, id
 DRAWS = 10_000  # random swaps beyond
+ALL_PAIRS = 15  # of six runs; of more pairs only the clearest are shown
+CLEAREST = 10
 EPS = 1e-12  # differences as close as this are equal: their sums are taken in another order
 
 
@@ -87,6 +89,32 @@ def compare_all(runs: Mapping[str, Sequence[Prediction]], metric: str = "UA") ->
     pairs = [compare(runs[a], runs[b], metric, names=(a, b)) for a, b in combinations(runs, 2)]
     adjusted = holm([pair.p for pair in pairs])
     return [replace(pair, adjusted=p) for pair, p in zip(pairs, adjusted, strict=True)]
+
+
+def compare_alike(runs: Mapping[str, Sequence[Prediction]], metric: str = "UA") -> list[Comparison]:
+    """The pairs of runs that judged the same utterances, corrected within those."""
+    alike: dict[frozenset[tuple[str, str]], dict[str, Sequence[Prediction]]] = {}
+    for name, run in runs.items():
+        alike.setdefault(frozenset(truths(run).items()), {})[name] = run
+    return [pair for group in alike.values() for pair in compare_all(group, metric)]
+
+
+def compare_by_corpus(
+    runs: Mapping[str, Sequence[Prediction]], metric: str = "UA"
+) -> dict[str, list[Comparison]]:
+    """Per corpus the pairs of runs that judged the same of its utterances, corrected within it."""
+    found = {}
+    for corpus in dict.fromkeys(p.corpus for run in runs.values() for p in run):
+        parts = {name: [p for p in run if p.corpus == corpus] for name, run in runs.items()}
+        found[corpus] = compare_alike({name: p for name, p in parts.items() if p}, metric)
+    return {corpus: pairs for corpus, pairs in found.items() if pairs}
+
+
+def clearest(pairs: Sequence[Comparison]) -> list[Comparison]:
+    """All pairs of few runs; of more runs the pairs with the smallest p."""
+    if len(pairs) <= ALL_PAIRS:
+        return list(pairs)
+    return sorted(pairs, key=lambda pair: (pair.p, -abs(pair.difference)))[:CLEAREST]
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from affekt.errors import RunError
-from affekt.evaluation import intervals, log, metrics, plots, predictions, svg
+from affekt.evaluation import intervals, log, maps, metrics, plots, predictions, sides, svg
 from affekt.evaluation.plots import Mark
 from affekt.types import Prediction
 
@@ -26,7 +26,7 @@ def draw(run: Path, judged: Sequence[Prediction]) -> dict[str, str]:
     embeddings = next(iter(sorted(run.glob("seed-*/fold-*/embeddings.npy"))), None)
     if embeddings:
         drawn["embeddings"] = embedding_map(embeddings, labels)
-    return drawn
+    return drawn | maps.side_maps(sides.read(run))
 
 
 def folds(judged: Sequence[Prediction]) -> str:
@@ -86,4 +86,4 @@ def embedding_map(path: Path, labels: Sequence[str]) -> str:
             f"the {len(judged)} lines of predictions.jsonl; remove it or run again"
         )
     truth, label = [p.truth for p in judged], [p.label for p in judged]
-    return plots.embedding_map(embeddings, truth, label, labels)
+    return maps.embedding_map(embeddings, truth, label, labels)

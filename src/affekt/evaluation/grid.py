@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affekt.evaluation import pages, plots, svg
+from affekt.evaluation import by_corpus, pages, plots, svg
 from affekt.evaluation.plots import Mark
 
 METRICS = {"UA": (svg.ACCENT, "dot"), "WA": (svg.WARM, "diamond")}
@@ -13,13 +13,17 @@ Rows = Sequence[Mapping[str, Any]]  # of affekt.evaluation.table
 
 
 def draw(rows: Rows, keys: Sequence[str]) -> dict[str, str]:
-    """SVG texts by metric: over one numeric key, or over the first of two; else nothing."""
-    numeric = all(_is_number(row["varied"][key]) for row in rows for key in keys)
-    if not rows or not numeric or len(keys) not in (1, 2):
+    """SVG texts by their heading: over one numeric key, or over the first of two; else nothing."""
+    numeric = [all(_is_number(row["varied"][key]) for row in rows) for key in keys]
+    if not rows or len(keys) not in (1, 2) or not numeric[0]:
         return {}
+    several = by_corpus.corpora(rows)
     if len(keys) == 1:
-        return {"UA and WA": _over_one(rows, keys[0])}
-    return {metric: _over_two(rows, keys, metric) for metric in ("WA", "UA")}
+        drawn = {"UA and WA": _over_one(rows, keys[0])}
+        return drawn | ({"UA by corpus": _by_corpus(rows, keys[0])} if several else {})
+    if numeric[1]:
+        return {metric: _over_two(rows, keys, metric) for metric in ("WA", "UA")}
+    return _by_corpus_each(rows, keys[0], keys[1]) if several else {}
 
 
 def look(values: Any, key: str) -> Any:
@@ -50,6 +54,34 @@ def _over_one(rows: Rows, key: str) -> str:
             expected = _expected(row, metric, colour, lift=LIFT[metric])
             loose += [(row["varied"][key], m) for m in expected]
     return plots.lines(series, axis=key, loose=loose, legend=_legend(METRICS, loose))
+
+
+def _by_corpus(rows: Rows, key: str) -> str:
+    """The UA on each corpus as a line with its intervals."""
+    paint = by_corpus.paints(by_corpus.corpora(rows))
+    across = dict(zip(paint, by_corpus.lifts(len(paint), -2 * LIFT["WA"]), strict=True))
+    series = {
+        corpus: [
+            (
+                row["varied"][key],
+                by_corpus.mark(row["name"], corpus, found, colour, lift=across[corpus]),
+            )
+            for row in rows
+            if (found := row["by_corpus"].get(corpus))
+        ]
+        for corpus, colour in paint.items()
+    }
+    return plots.lines(series, axis=key, legend=by_corpus.legend(paint, rows))
+
+
+def _by_corpus_each(rows: Rows, key: str, other: str) -> dict[str, str]:
+    """The UA on each corpus for every value of the other key."""
+    panels: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        value = row["varied"][other]
+        said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        panels.setdefault(f"UA by corpus, {other}: {said}", []).append(row)
+    return {heading: _by_corpus(panel, key) for heading, panel in panels.items()}
 
 
 def _over_two(rows: Rows, keys: Sequence[str], metric: str) -> str:

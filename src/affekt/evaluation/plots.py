@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Num
 
 from affekt.evaluation import svg
-from affekt.evaluation.svg import ACCENT, HEAT, INK, MUTED, RULE, WARM, Number
+from affekt.evaluation.svg import ACCENT, HEAT, INK, WARM, Number
 
 WIDTH = 480.0
 CELL = 80.0, 58.0  # of a confusion matrix
-POINTS = 500  # of an embedding map, and of a training curve: more cannot be told apart
+POINTS = 500  # of a map of embeddings, and of a training curve: more cannot be told apart
 WIDE = 20.0
+STEP, LEADING = 30.0, 14.0  # heights of a row of marks, and of a line of its name, in px
 THICK = 'stroke-width="2" stroke-linejoin="round"'
 LINES = (ACCENT, WARM, "#2f9e78", "#b07cc6")
 Runs = Mapping[tuple[int, str], Sequence[tuple[Number, Number]]]  # (seed, fold): (epoch, value)
@@ -71,35 +72,63 @@ def strips(
     rows: Mapping[str, Sequence[Mark]],
     *,
     axis: str,
-    legend: Sequence[tuple[str, str, str]] = (),
+    legend: Sequence[svg.Entry] = (),
     band: tuple[Number, Number, Number] | None = None,
+    step: Number = STEP,
 ) -> str:
-    """One row of marks per name over a common axis; `band` is (low, value, high) over all rows."""
-    step, top = 30.0, 40.0 if legend else 14.0
-    left = min(200.0, 16 + svg.CHARACTER * max(map(len, rows)))
+    """One row of marks per name over a common axis; `band` is (low, value, high) over all rows.
+
+    A row is `step` px high.
+    """
+    top = 40.0 + svg.legend_height(legend, WIDTH) if legend else 14.0
+    left = min(200.0, 16 + svg.CHARACTER * max(len(w) for r in rows for w in r.split("\n")))
     bottom = top + step * len(rows)
     values = [v for marks in rows.values() for m in marks for v in (m.value, *(m.span or ()))]
     values = [v for v in (*values, *(band or ())) if np.isfinite(v)] or [0.0, 1.0]
-    marks_at = svg.ticks(min(values), max(values))
-    x = svg.scale(marks_at[0], marks_at[-1], left + 12, WIDTH - 20)
+    ticks = svg.ticks(min(values), max(values))
+    x = svg.scale(ticks[0], ticks[-1], left + 12, WIDTH - 20)
     parts = svg.legend(legend, 14, WIDTH)
-    if band:
-        low, value, high = map(x, band)
-        paint = f'fill="{ACCENT}" fill-opacity="0.12"'
-        parts.append(svg.box(low, top, high - low, bottom - top, more=paint))
-        dashes = f'stroke="{ACCENT}" stroke-dasharray="4 3"'
-        parts.append(svg.line(value, top, value, bottom, more=dashes))
-    for tick in marks_at:
+    for tick in ticks:
         parts.append(svg.line(x(tick), top, x(tick), bottom))
         parts.append(svg.text(x(tick), bottom + 16, f"{tick:g}", anchor="middle"))
     parts.append(svg.text((left + WIDTH) / 2, bottom + 34, axis, anchor="middle"))
+    parts += _band(band, x, top=top, bottom=bottom) if band else []
     for n, (name, marks) in enumerate(rows.items()):
         y = top + step * (n + 0.5)
-        room = int((left - 12) / svg.CHARACTER)
-        short = name if len(name) <= room else name[: room - 1] + "…"
-        parts.append(svg.text(left - 4, y + 4, short, anchor="end", more=f'fill="{INK}"'))
+        if n and step > STEP:  # tall rows would run into each other
+            parts.append(svg.line(12, y - step / 2, WIDTH - 20, y - step / 2))
+        parts += _name(name, left, y)
         parts += [part for m in marks if np.isfinite(m.value) for part in _mark(m, x, y)]
     return svg.picture(WIDTH, bottom + 42, parts, title=axis)
+
+
+def _band(
+    band: tuple[Number, Number, Number],
+    x: Callable[[Number], float],
+    *,
+    top: Number,
+    bottom: Number,
+) -> list[str]:
+    low, value, high = map(x, band)
+    paint = f'fill="{ACCENT}" fill-opacity="0.12"'
+    dashes = f'stroke="{ACCENT}" stroke-dasharray="4 3"'
+    return [
+        svg.box(low, top, high - low, bottom - top, more=paint),
+        svg.line(value, top, value, bottom, more=dashes),
+    ]
+
+
+def _name(name: str, left: Number, y: Number) -> list[str]:
+    """What a row is called, on as many lines as the name has, cut where the marks begin."""
+    room, ink = int((left - 12) / svg.CHARACTER), f'fill="{INK}"'
+    lines = name.split("\n")
+    parts = []
+    for n, words in enumerate(lines):
+        cut = words if len(words) <= room else words[: room - 1] + "…"
+        at = y + 4 + LEADING * (n - (len(lines) - 1) / 2)
+        hint = words if cut != words else ""
+        parts.append(svg.text(left - 4, at, cut, anchor="end", more=ink, hint=hint))
+    return parts
 
 
 def _mark(m: Mark, x: Callable[[Number], float], y: Number) -> list[str]:
@@ -141,13 +170,14 @@ def lines(
     *,
     axis: str,
     loose: Sequence[Point] = (),
-    legend: Sequence[tuple[str, str, str]] = (),
+    legend: Sequence[svg.Entry] = (),
 ) -> str:
     """A line through the marks of each series over the numbers on `axis`; `loose` marks have none.
 
     Every value is a finite number; the axis is logarithmic over a factor of WIDE or more.
     """
-    height, left, top, bottom = 330.0, 52.0, 34.0, 282.0
+    more = svg.legend_height(legend, WIDTH)
+    height, left, top, bottom = 330.0 + more, 52.0, 34.0 + more, 282.0 + more
     marks = [m for points in (*series.values(), loose) for _, m in points]
     values = [v for m in marks for v in (m.value, *(m.span or ())) if np.isfinite(v)]
     at = sorted({x for points in series.values() for x, _ in points})
@@ -192,49 +222,3 @@ def mean_curve(runs: Runs) -> list[tuple[Number, float]]:
         for epoch, value in run:
             values[epoch].append(value)
     return [(e, float(np.mean(v))) for e, v in sorted(values.items()) if 2 * len(v) >= len(runs)]
-
-
-def embedding_map(
-    embeddings: Num[np.ndarray, "N D"],
-    truth: Sequence[str],
-    label: Sequence[str],
-    labels: Sequence[str],
-) -> str:
-    """Test utterances on the two principal axes: colour is the truth, a cross a wrong label."""
-    step = len(truth) // POINTS + 1
-    points, shares = principal(embeddings[::step])
-    height, edge = 460.0, 30.0
-    low, high = points.min(0), points.max(0)
-    x = svg.scale(low[0], high[0], edge + 14, WIDTH - 20)
-    y = svg.scale(low[1], high[1], height - 62, 50)
-    paint = svg.colours(labels)
-    entries = [(name, paint[name], "dot") for name in labels]
-    parts = svg.legend([*entries, ("wrong label", MUTED, "cross")], 14, WIDTH)
-    frame = f'rx="6" fill="none" stroke="{RULE}"'
-    parts.append(svg.box(edge, 34, WIDTH - edge - 4, height - 80, more=frame))
-    for (a, b), true, given in zip(points, truth[::step], label[::step], strict=True):
-        right = true == given
-        shape, size = ("dot", 4.2) if right else ("cross", 3.6)
-        hint = true if right else f"{true}, called {given}"
-        parts.append(svg.mark(x(a), y(b), paint[true], shape=shape, size=size, hint=hint))
-    names = [f"principal axis {n} ({s:.0%} of the variance)" for n, s in enumerate(shares, 1)]
-    turn = f'transform="rotate(-90 14 {height / 2:.1f})"'
-    parts.append(svg.text(WIDTH / 2, height - 22, names[0], anchor="middle"))
-    parts.append(svg.text(14, height / 2, names[1], anchor="middle", more=turn))
-    return svg.picture(WIDTH, height - 8, parts, title="embedding map")
-
-
-def principal(
-    embeddings: Num[np.ndarray, "N D"],
-) -> tuple[Float[np.ndarray, "N 2"], list[float]]:
-    """Coordinates on the first two principal axes, and each axis's share of the variance."""
-    centred = embeddings.astype(float) - embeddings.mean(0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    points = np.zeros((len(centred), 2))
-    kept = min(2, len(s))
-    points[:, :kept] = u[:, :kept] * s[:kept]
-    # The sign of an axis is arbitrary: let the point farthest from the centre lie on the right.
-    farthest = np.abs(points).argmax(0)
-    points *= np.where(points[farthest, [0, 1]] < 0, -1.0, 1.0)
-    shares = s[:2] ** 2 / max(float((s**2).sum()), np.finfo(float).tiny)
-    return points, [*map(float, shares), 0.0][:2]

@@ -12,7 +12,7 @@ from typing import Any
 
 from affekt import disk
 from affekt.errors import RunError
-from affekt.evaluation import figures, intervals, metrics, pages, predictions
+from affekt.evaluation import by_corpus, figures, intervals, metrics, pages, predictions, sides
 from affekt.evaluation.expected import beside
 from affekt.types import Prediction
 
@@ -44,6 +44,7 @@ def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
     """Everything that `report.json` holds, as plain data."""
     environment = read_json(run / "environment.json")
     recipe = predictions.read_recipe(run / "recipe.toml")
+    folds = read_json(run / "folds.json") or []
     rows = {by: metrics.breakdown(judged, by) for by in BREAKDOWNS}
     found = scores(judged)
     return {
@@ -56,7 +57,9 @@ def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
         "confusion": metrics.pooled(judged).tolist(),
         "classes": metrics.per_class(judged),
         "by": {by: r for by, r in rows.items() if len(r) > 1},
-        "notes": notes(judged, read_json(run / "folds.json")),
+        "by_corpus": by_corpus.scores(judged, recipe, folds),
+        "sides": sides.numbers(sides.read(run)),
+        "notes": notes(judged, folds),
         "protocol": recipe.get("protocol"),
         "beside": beside(recipe.get("expected", {}), found),
         "source": recipe.get("source", ""),
@@ -121,7 +124,7 @@ def notes(judged: Sequence[Prediction], folds: Any) -> list[str]:
             f"{nobody} of {s['n']} utterances have no known speaker; the intervals take each of "
             "them for itself, and are too narrow if one speaker said several."
         )
-    shared = {fold.get("sharing", "none") for fold in folds or []}
+    shared = {fold.get("sharing", "none") for fold in folds}
     said += [words for sharing, words in SHARING.items() if sharing in shared]
     return said
 

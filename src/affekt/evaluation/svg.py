@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-INK, MUTED, RULE, ACCENT, WARM, HEAT = (
+INK, MUTED, RULE, ACCENT, WARM, HEAT, CARD = (
     f"var(--{name}, {plain})"
     for name, plain in (
         ("ink", "#1d2430"),
@@ -17,6 +17,7 @@ INK, MUTED, RULE, ACCENT, WARM, HEAT = (
         ("accent", "#2f6fb5"),
         ("warm", "#d97706"),
         ("heat", "#1f5a9e"),
+        ("card", "#fff"),
     )
 )
 # Near Okabe and Ito's palette for colour-blind readers; middle tones, for light and dark pages.
@@ -28,6 +29,8 @@ EMOTIONS = {
 SPARE = ("#5c9e31", "#4f6bd6", "#20a4a4", "#77767b")
 Number = int | float  # the type checker of the tests takes `float` at its word
 CHARACTER = 6.4  # width of an average character of 12 px text, in px
+LEADING = 17.0  # from one row of a legend to the next, in px
+Entry = tuple[str, str, str]  # of a legend: name, colour, shape
 
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
@@ -46,9 +49,12 @@ def picture(width: Number, height: Number, parts: Iterable[str], *, title: str) 
     )
 
 
-def text(x: Number, y: Number, words: str, *, anchor: str = "start", more: str = "") -> str:
-    """Words at a point; `anchor` is start, middle or end."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(words)}</text>'
+def text(
+    x: Number, y: Number, words: str, *, anchor: str = "start", more: str = "", hint: str = ""
+) -> str:
+    """Words at a point; `anchor` is start, middle or end; `hint` is shown under the pointer."""
+    inner = escape(words) + _hint(hint)
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{inner}</text>'
 
 
 def line(x1: Number, y1: Number, x2: Number, y2: Number, *, more: str = "") -> str:
@@ -66,23 +72,38 @@ def box(x: Number, y: Number, width: Number, height: Number, *, more: str, hint:
 def mark(
     x: Number, y: Number, colour: str, *, shape: str = "dot", size: Number = 4.5, hint: str = ""
 ) -> str:
-    """A dot, diamond, cross or tick; `hint` is shown under the pointer."""
+    """A mark of some shape; `hint` is shown under the pointer.
+
+    Full: dot, diamond, triangle, square. Hollow: ring, and target, a ring around a dot. Lines:
+    cross, tick.
+    """
     s = size
-    if shape == "dot":
-        inner = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{s:.1f}" fill="{colour}"'
-        return f"{inner}>{_hint(hint)}</circle>"
+    if shape in ("dot", "ring", "target"):
+        return _round(x, y, colour, shape=shape, size=size, hint=hint)
     path = {
+        "triangle": f"M{x - s:.1f} {y + 0.8 * s:.1f}h{2 * s:.1f}l{-s:.1f} {-1.8 * s:.1f}z",
+        "square": f"M{x - 0.9 * s:.1f} {y - 0.9 * s:.1f}h{1.8 * s:.1f}v{1.8 * s:.1f}"
+        f"h{-1.8 * s:.1f}z",
         "diamond": f"M{x - s:.1f} {y:.1f}l{s:.1f} {-s:.1f} {s:.1f} {s:.1f} {-s:.1f} {s:.1f}z",
         "cross": f"M{x - s:.1f} {y - s:.1f}l{2 * s:.1f} {2 * s:.1f}m0 {-2 * s:.1f}"
         f"l{-2 * s:.1f} {2 * s:.1f}",
         "tick": f"M{x:.1f} {y - s:.1f}v{2 * s:.1f}",
     }[shape]
     paint = (
-        f'fill="{colour}"'
-        if shape == "diamond"
-        else f'fill="none" stroke="{colour}" stroke-width="2" stroke-linecap="round"'
+        f'fill="none" stroke="{colour}" stroke-width="2" stroke-linecap="round"'
+        if shape in ("cross", "tick")
+        else f'fill="{colour}"'
     )
     return f'<path d="{path}" {paint}>{_hint(hint)}</path>'
+
+
+def _round(x: Number, y: Number, colour: str, *, shape: str, size: Number, hint: str) -> str:
+    at = f'cx="{x:.1f}" cy="{y:.1f}"'
+    if shape == "dot":
+        return f'<circle {at} r="{size:.1f}" fill="{colour}">{_hint(hint)}</circle>'
+    paint = f'fill="{CARD}" stroke="{colour}" stroke-width="2"'
+    ring = f'<circle {at} r="{size - 0.8:.1f}" {paint}>{_hint(hint)}</circle>'
+    return ring + (f'<circle {at} r="1.6" fill="{colour}"/>' if shape == "target" else "")
 
 
 def polyline(points: Iterable[tuple[Number, Number]], colour: str, *, more: str) -> str:
@@ -114,11 +135,32 @@ def ticks(low: Number, high: Number, count: int = 5) -> list[float]:
     return [round(float(n * step), 10) for n in np.arange(first, last + 1)]
 
 
-def legend(entries: Sequence[tuple[str, str, str]], y: Number, width: Number) -> list[str]:
-    """Marks with their names in a centred row: (name, colour, shape)."""
-    widths = [26 + CHARACTER * len(name) for name, _, _ in entries]
-    x, parts = max(8.0, (width - sum(widths)) / 2 + 8), []
-    for (name, colour, shape), step in zip(entries, widths, strict=True):
-        parts += [mark(x, y, colour, shape=shape), text(x + 9, y + 4, name, more=f'fill="{INK}"')]
-        x += step
+def legend(entries: Sequence[Entry], y: Number, width: Number) -> list[str]:
+    """Marks with their names in centred rows, the first at `y`."""
+    parts = []
+    for n, row in enumerate(_rows(entries, width)):
+        x = max(8.0, (width - sum(map(_width, row))) / 2 + 8)
+        for name, colour, shape in row:
+            at = y + n * LEADING
+            parts += [mark(x, at, colour, shape=shape)]
+            parts += [text(x + 9, at + 4, name, more=f'fill="{INK}"')]
+            x += _width((name, colour, shape))
     return parts
+
+
+def legend_height(entries: Sequence[Entry], width: Number) -> float:
+    """What the rows of a legend after the first take, in px."""
+    return LEADING * max(0, len(_rows(entries, width)) - 1)
+
+
+def _width(entry: Entry) -> float:
+    return 26 + CHARACTER * len(entry[0])
+
+
+def _rows(entries: Sequence[Entry], width: Number) -> list[list[Entry]]:
+    rows: list[list[Entry]] = []
+    for entry in entries:
+        if not rows or sum(map(_width, (*rows[-1], entry))) > width:
+            rows.append([])
+        rows[-1].append(entry)
+    return rows

@@ -7,15 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from affekt import disk
-from affekt.evaluation import compare, grid, metrics, pages, plots, predictions, svg
-from affekt.evaluation.compare import Comparison
+from affekt.evaluation import (
+    by_corpus,
+    compare,
+    differences,
+    grid,
+    maps,
+    metrics,
+    pages,
+    plots,
+    predictions,
+    sides,
+    svg,
+)
+from affekt.evaluation.compare import Comparison, clearest
 from affekt.evaluation.expected import beside
 from affekt.evaluation.report import read_json, scores, size
 from affekt.types import Prediction
 
-ALL_PAIRS = 15  # of six runs; of more pairs only the clearest are shown
-CLEAREST = 10
-FEW_RUNS = 6  # so many confusion matrices can be looked at
+FEW_RUNS = 6  # so many confusion matrices and maps can be looked at
 
 Runs = Mapping[str, Sequence[Prediction]]
 
@@ -27,7 +37,9 @@ class Results:
     title: str
     rows: list[dict[str, Any]]
     tests: list[Comparison]
+    by_corpus: Mapping[str, list[Comparison]]  # none if no run holds several corpora
     judged: Runs
+    folders: Mapping[str, Path]  # of the runs
     missing: Mapping[str, str] = field(default_factory=dict)  # runs that are not there, and why
     varied: Mapping[str, str] = field(default_factory=dict)  # of a grid: short name, dotted key
 
@@ -57,8 +69,10 @@ def results(
     return Results(
         title=title,
         rows=rows,
-        tests=tests(judged),
+        tests=compare.compare_alike(judged),
+        by_corpus=compare.compare_by_corpus(judged) if by_corpus.corpora(rows) else {},
         judged=judged,
+        folders=runs,
         missing=missing or {},
         varied=varied or {},
     )
@@ -69,17 +83,30 @@ def write(found: Results, folder: Path) -> Path:
     values: dict[str, Any] = {
         "title": found.title,
         "rows": found.rows,
-        "tests": [asdict(pair) for pair in found.tests],
+        "tests": _plain(found.tests),
+        "tests_by_corpus": {name: _plain(pairs) for name, pairs in found.by_corpus.items()},
         "missing": dict(found.missing),
         "varied": dict(found.varied),
     }
     folder.mkdir(parents=True, exist_ok=True)
     disk.write(folder / "table.json", pages.dump(values))
-    values |= {"clearest": [asdict(pair) for pair in clearest(found.tests)]}
-    values |= {"label": {row["name"]: row["label"] for row in found.rows}}
+    values |= {
+        "clearest": _plain(clearest(found.tests)),
+        "clearest_by_corpus": {
+            name: _plain(clearest(pairs)) for name, pairs in found.by_corpus.items()
+        },
+        "corpora": by_corpus.languages(found.rows),
+        "sign": by_corpus.sign,
+        "signs": by_corpus.signs(found.rows),
+        "label": {row["name"]: row["label"] for row in found.rows},
+    }
     disk.write(folder / "table.md", pages.render("table.md.j2", **values))
     page = pages.render("table.html.j2", **values, **figures(found))
     return disk.write(folder / "table.html", page)
+
+
+def _plain(pairs: Sequence[Comparison]) -> list[dict[str, Any]]:
+    return [asdict(pair) for pair in pairs]
 
 
 def row(
@@ -102,6 +129,8 @@ def row(
         "link": link,
         **size(judged),
         "scores": found,
+        "by_corpus": by_corpus.scores(judged, recipe, read_json(run / "folds.json") or []),
+        "sides": sides.numbers(sides.read(run)),
         "by_fold": {f["name"]: f["UA"] for f in metrics.breakdown(judged, "fold")},
         "beside": beside(recipe.get("expected", {}), found),
         "source": recipe.get("source", ""),
@@ -119,29 +148,21 @@ def label(name: str) -> str:
     return f"({', '.join(values)})" if len(values) > 1 else values[0]
 
 
-def tests(judged: Runs, metric: str = "UA") -> list[Comparison]:
-    """Paired tests among the runs that judged the same utterances, corrected within those."""
-    alike: dict[frozenset[tuple[str, str]], dict[str, Sequence[Prediction]]] = {}
-    for name, run in judged.items():
-        alike.setdefault(frozenset(compare.truths(run).items()), {})[name] = run
-    return [pair for group in alike.values() for pair in compare.compare_all(group, metric)]
-
-
-def clearest(pairs: Sequence[Comparison]) -> list[Comparison]:
-    """All pairs of few runs; of more runs the pairs with the smallest p."""
-    if len(pairs) <= ALL_PAIRS:
-        return list(pairs)
-    return sorted(pairs, key=lambda pair: (pair.p, -abs(pair.difference)))[:CLEAREST]
-
-
 def figures(found: Results) -> dict[str, Any]:
-    """SVG texts: the scores of every run, lines over a grid, confusion matrices of few runs."""
-    lines = grid.draw(found.rows, list(found.varied))
-    few = len(found.rows) <= FEW_RUNS
+    """SVG texts: scores of every run, lines over a grid, differences, maps, confusion matrices."""
+    rows, lines = found.rows, grid.draw(found.rows, list(found.varied))
+    recipes = {
+        name: predictions.read_recipe(folder / "recipe.toml")
+        for name, folder in found.folders.items()
+    }
+    few = found.folders if len(rows) <= FEW_RUNS else {}
     return {
-        "figure": "" if lines else picture(found.rows),
+        "figure": "" if lines else picture(rows),
         "lines": lines,
-        "confusions": {name: _confusion(run) for name, run in found.judged.items() if few},
+        "by_corpus_figure": "" if lines else by_corpus.picture(rows),
+        "differences": differences.draw(found.by_corpus, differences.of_one_key(recipes), rows),
+        "maps": {name: maps.side_maps(sides.read(folder)) for name, folder in few.items()},
+        "confusions": {name: _confusion(found.judged[name]) for name in few},
     }
 
 

@@ -1,19 +1,14 @@
-"""Cross-entropy with label smoothing. Axes: B batch, K classes."""
+"""Cross-entropy with label smoothing, and the encoder's own task beside it.
 
-from dataclasses import dataclass
+Axes: B batch, K classes.
+"""
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from affekt.errors import RecipeError
+from affekt.losses import Losses
 from affekt.nn.recogniser import Output
-
-
-@dataclass(frozen=True)
-class Losses:
-    """What is minimised, and the named parts of it as in the paper."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
 
 
 def cross_entropy(
@@ -24,11 +19,22 @@ def cross_entropy(
 
 
 class Classification:
-    """The objective of a plain classifier."""
+    """The objective of a classifier: L_CE + beta L_w2v, eq. (9) of arXiv:2311.13678.
 
-    def __init__(self, *, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = label_smoothing  # p_l
+    Args:
+        label_smoothing: p_l.
+        beta: weight of the encoder's own task, where it has one; judged is without it.
+    """
+
+    def __init__(self, *, label_smoothing: float = 0.0, beta: float = 0.0) -> None:
+        if beta < 0:
+            raise RecipeError(f"objective 'classification': beta must be 0 or more, not {beta:g}")
+        self.label_smoothing = label_smoothing
+        self.beta = beta
 
     def __call__(self, output: Output, labels: Int[Tensor, " B"]) -> Losses:
         loss = cross_entropy(output.logits, labels, label_smoothing=self.label_smoothing)
-        return Losses(loss, {"cross_entropy": loss})
+        if output.task is None:
+            return Losses(loss, {"cross_entropy": loss})
+        own = output.task
+        return Losses(loss + self.beta * own.total, {"cross_entropy": loss} | own.parts)

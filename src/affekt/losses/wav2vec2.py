@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from affekt.losses.classification import Losses
+from affekt.losses import Losses
 from affekt.nn.quantizer import Quantizer
 
 

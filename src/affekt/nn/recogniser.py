@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from affekt.encoders.frames import Frames, Waves
+from affekt.losses import Losses
 from affekt.nn.mixing import LayerMix, OneLayer
 from affekt.nn.pooling import Pooling
 from affekt.nn.wccn import DeepWCCN
@@ -22,6 +23,7 @@ class Output:
 
     embedding: Float[Tensor, "B E"]  # what enters the last linear layer
     logits: Float[Tensor, "B K"]
+    task: Losses | None = None  # of the encoder's own task, in training
 
 
 class Recogniser(nn.Module):
@@ -59,9 +61,9 @@ class Recogniser(nn.Module):
         *parts, last = self.head
         for part in parts:
             h = part(h, labels) if isinstance(part, DeepWCCN) else part(h)
-        return Output(h, last(h))
+        return Output(h, last(h), frames.task)
 
     def _heard(self, waves: Waves) -> Frames:
         assert self.encoder is not None
         frames = self.encoder(waves.wav, waves.lengths)
-        return Frames(self.standardise(frames.layers), frames.mask)
+        return Frames(self.standardise(frames.layers), frames.mask, frames.task)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from affekt.encoders.speech import Speech
 from affekt.errors import RecipeError
-from affekt.losses.classification import Losses
+from affekt.losses import Losses
 from affekt.pretraining.batches import Batch
 from affekt.pretraining.features import refuse_layers, stride
 from affekt.pretraining.objective import Setting
@@ -42,6 +42,7 @@ class Distillation(nn.Module):
     """
 
     masks = False
+    kept = None
 
     def __init__(
         self,
@@ -53,8 +54,7 @@ class Distillation(nn.Module):
         cosine: float = 1.0,
     ) -> None:
         super().__init__()
-        if setting.recipe.target:
-            raise RecipeError("objective 'distillation' has no use for [[target]]; leave it out")
+        setting.refuse_targets()
         if cosine < 0:
             raise RecipeError(f"objective 'distillation': cosine must be 0 or more, not {cosine:g}")
         precision = setting.recipe.training.precision

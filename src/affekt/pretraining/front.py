@@ -7,7 +7,7 @@ samples, of which these are the first.
 from dataclasses import dataclass
 from math import prod
 
-from transformers import HubertConfig
+from affekt.pretraining.family import Config
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Front:
     strides: tuple[int, ...]
 
     @classmethod
-    def of(cls, config: HubertConfig) -> "Front":
+    def of(cls, config: Config) -> "Front":
         """That of a network."""
         return cls(tuple(config.conv_kernel), tuple(config.conv_stride))
 

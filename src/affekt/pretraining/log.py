@@ -10,6 +10,8 @@ from affekt.evaluation import plots
 
 Row = Mapping[str, float | int]
 
+DRAWN = ("loss", "L1", "cosine", "unmasked", "contrastive", "diversity")  # how their names begin
+
 
 def read(path: Path) -> list[dict[str, float]]:
     """The rows; none where there is no log."""
@@ -50,7 +52,7 @@ def _text(rows: Sequence[Row], *, head: bool) -> str:
 def picture(rows: Sequence[Row]) -> str:
     """The losses over the steps, as SVG, of a thousand steps at most."""
     rows = rows[:: len(rows) // 1000 + 1]
-    names = [name for name in rows[0] if name.split()[0] in ("loss", "L1", "cosine", "unmasked")]
+    names = [name for name in rows[0] if name.split()[0] in DRAWN]
     panel = {n: {(0, ""): [(row["step"], row[n]) for row in rows if n in row]} for n in names}
     finite = {
         name: {key: [(x, y) for x, y in points if y == y] for key, points in runs.items()}

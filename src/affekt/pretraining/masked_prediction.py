@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from affekt.audio import RATE
 from affekt.errors import RecipeError
-from affekt.losses.classification import Losses
-from affekt.pretraining.batches import MASK, Batch, generator
-from affekt.pretraining.masking import spans
+from affekt.losses import Losses
+from affekt.pretraining.batches import Batch
+from affekt.pretraining.masks import Masks
 from affekt.pretraining.objective import Setting
 from affekt.pretraining.targets import name_of
 
@@ -34,42 +33,29 @@ class MaskedPrediction(nn.Module):
     """
 
     masks = True
+    kept = None
 
     def __init__(
         self, setting: Setting, *, share: float = 0.65, span: float = 0.2, unmasked: float = 0.0
     ) -> None:
         super().__init__()
-        targets, training = setting.recipe.target, setting.recipe.training
-        self.share = share
+        targets = setting.recipe.target
+        if unmasked < 0:
+            raise RecipeError(
+                f"objective 'masked-prediction': unmasked must be 0 or more, not {unmasked:g}"
+            )
+        if not targets:
+            raise RecipeError("objective 'masked-prediction' needs at least one [[target]]")
+        self.hidden = Masks(setting, share=share, span=span)
         self.unmasked = unmasked
-        self.span = max(1, round(span * RATE / setting.front.stride))  # frames
-        self.seed = training.seed
-        self._check(setting, span)
         self.names = [name_of(t, n) for n, t in enumerate(targets)]
         self.weights = [t.weight / sum(t.weight for t in targets) for t in targets]
         self.heads = nn.ModuleList(nn.Linear(setting.dim, t.clusters) for t in targets)
 
-    def _check(self, setting: Setting, span: float) -> None:
-        shortest = min(setting.recipe.training.pieces)
-        if not 0 < self.share < 1 or span <= 0 or self.unmasked < 0:
-            raise RecipeError(
-                "objective 'masked-prediction': expected 0 < share < 1, span > 0, unmasked >= 0, "
-                f"but got share = {self.share:g}, span = {span:g}, unmasked = {self.unmasked:g}"
-            )
-        if not setting.recipe.target:
-            raise RecipeError("objective 'masked-prediction' needs at least one [[target]]")
-        if self.span >= setting.front.frames(round(shortest * RATE)):
-            raise RecipeError(
-                f"objective 'masked-prediction': span = {span:g} s leaves nothing of the shortest "
-                f"of training.pieces, {shortest:g} s; lower the one or raise the other"
-            )
-
     def forward(self, model: Any, wave: Float[Tensor, "B S"], batch: Batch, rank: int) -> Losses:
         """The loss of a batch; every device masks other frames."""
         rows, frames = batch.labels[0].shape
-        rng = generator(self.seed, batch.step, rank, MASK)
-        hidden = spans(rng, rows, frames, share=self.share, span=self.span)
-        mask = torch.from_numpy(hidden).to(wave.device)
+        mask = self.hidden(batch.step, rank, rows=rows, frames=frames).to(wave.device)
         h = model(wave, mask_time_indices=mask).last_hidden_state
         masked, parts = self._judged(h[mask], [labels[mask] for labels in batch.labels])
         if not self.unmasked:

@@ -6,22 +6,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from transformers import HubertConfig, HubertModel
 
 from affekt.encoders.wave import VARIANCE_FLOOR
 from affekt.errors import RecipeError
 from affekt.parts import build
 from affekt.pretraining import gabor
 from affekt.pretraining.batches import DROPOUT, Batch, generator
+from affekt.pretraining.family import HUBERT, Family, Network
 from affekt.pretraining.front import Front
 from affekt.pretraining.objective import OBJECTIVES, Setting
 from affekt.pretraining.recipe import Pretraining, Training, config
 from affekt.training.guard import GuardedModule
 
 
-def network(fields: dict[str, Any], *, masks: bool) -> HubertModel:
+def network(fields: dict[str, Any], *, masks: bool, family: Family = HUBERT) -> Network:
     """The untrained network, without SpecAugment; `masks`: frames are hidden when told to."""
-    chosen = config(fields)
+    chosen = config(fields, family)
     if masks and not chosen.mask_time_prob:
         raise RecipeError(
             "[model]: mask_time_prob = 0 leaves the network without what stands for a masked "
@@ -29,7 +29,8 @@ def network(fields: dict[str, Any], *, masks: bool) -> HubertModel:
         )
     quiet = {"apply_spec_augment": masks, "mask_feature_prob": 0.0}  # given masks count as such
     try:
-        model = HubertModel(HubertConfig(**(fields | quiet)))
+        made: Any = family.config(**(fields | quiet))
+        model = family.network(made)
     except (ValueError, RuntimeError, TypeError) as e:
         raise RecipeError(f"[model]: {str(e).splitlines()[0]}") from None
     except KeyError as e:
@@ -39,14 +40,14 @@ def network(fields: dict[str, Any], *, masks: bool) -> HubertModel:
     return model
 
 
-def parts(recipe: Pretraining) -> tuple[HubertModel, nn.Module]:
+def parts(recipe: Pretraining) -> tuple[Network, nn.Module]:
     """The untrained network and objective, the same for the same seed."""
-    front = Front.of(config(recipe.model))
+    configuration = recipe.configuration
+    setting = Setting(recipe, Front.of(configuration), configuration.hidden_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        dim = config(recipe.model).hidden_size
-        objective = build(OBJECTIVES, recipe.objective, "objective", Setting(recipe, front, dim))
-        model = network(recipe.model, masks=objective.masks)
+        objective = build(OBJECTIVES, recipe.objective, "objective", setting)
+        model = network(recipe.model, masks=objective.masks, family=recipe.family)
         if recipe.filters == "gabor":
             convolutions: Any = model.feature_extractor.conv_layers
             gabor.set_filters(convolutions[0].conv)
@@ -81,7 +82,7 @@ class PretrainingModule(GuardedModule):
 
     def __init__(
         self,
-        model: HubertModel,
+        model: Network,
         objective: nn.Module,
         training: Training,
         state: dict[str, Any] | None = None,

@@ -12,16 +12,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
-from transformers import HubertConfig
 
 from affekt.audio import SHORTEST
 from affekt.errors import RecipeError, nearest
 from affekt.parts import Section, explain
+from affekt.pretraining.family import FAMILIES, HUBERT, Config, Family
 from affekt.recipe.changes import change
 from affekt.recipe.places import locate
 from affekt.recipe.stage import STRICT
 
-SET = ("apply_spec_augment", "mask_feature_prob")  # fields that the objective decides on
 MOST_CLUSTERS = 2**16  # a label is kept in two bytes
 LONGEST_PIECE = 30.0  # seconds; parts of a longer recording may be no longer
 FREE = ("save_every", "devices")  # keys of [training] that a resumed run may change
@@ -81,7 +80,7 @@ class Pretraining(BaseModel):
     model_config = STRICT
 
     title: str = ""
-    model: dict[str, Any] = {}  # fields of transformers' HubertConfig
+    model: dict[str, Any] = {}  # fields of its configuration in transformers
     target: list[Target] = []
     filters: Literal["random", "gabor"] = "random"  # of the first convolution, at the start
     objective: Section = Section(name="masked-prediction")
@@ -111,8 +110,18 @@ class Pretraining(BaseModel):
             recipe = cls.model_validate(values)
         except ValidationError as e:
             raise RecipeError(f"{where}: {explain(e)}") from None
-        config(recipe.model)
+        config(recipe.model, recipe.family)
         return recipe
+
+    @property
+    def family(self) -> Family:
+        """That of the network, which follows from the objective."""
+        return FAMILIES.get(self.objective.name, HUBERT)
+
+    @property
+    def configuration(self) -> Config:
+        """The network's."""
+        return config(self.model, self.family)
 
     def toml(self) -> str:
         """The whole recipe, defaults filled in; of the network, what differs from them."""
@@ -123,7 +132,7 @@ class Pretraining(BaseModel):
         return self.model_dump(mode="json", exclude={"title": True, "training": set(FREE)})
 
 
-def config(fields: dict[str, Any]) -> HubertConfig:
+def config(fields: dict[str, Any], family: Family = HUBERT) -> Config:
     """The network's configuration, checked by transformers.
 
     Raises:
@@ -131,15 +140,18 @@ def config(fields: dict[str, Any]) -> HubertConfig:
     """
     from huggingface_hub.errors import StrictDataclassError
 
-    known = set(get_annotations(HubertConfig)) - {"model_type", *SET}
+    kind = family.config
+    known = set(get_annotations(kind)) - {"model_type", *family.fixed, *family.options}
     for key in fields:
+        if key in family.options:
+            raise RecipeError(f"[model]: '{key}' is '{family.options[key]}' of [objective]")
         if key not in known:
             raise RecipeError(
-                f"[model]: '{key}' is no field of transformers' HubertConfig; see its "
+                f"[model]: '{key}' is no field of transformers' {kind.__name__}; see its "
                 f"documentation.{nearest(key, known)}"
             )
     try:
-        made = HubertConfig(**fields)
+        made = kind(**fields)
     except (StrictDataclassError, ValueError, TypeError) as e:
         raise RecipeError(f"[model]: {' '.join(str(e).split())}") from None
     for key in ("hidden_size", "num_attention_heads", "conv_dim", "conv_kernel", "conv_stride"):

@@ -18,7 +18,7 @@ from affekt.pretraining import log as table
 from affekt.pretraining.features import FEATURES
 from affekt.pretraining.front import Front
 from affekt.pretraining.module import parts
-from affekt.pretraining.recipe import Pretraining, config
+from affekt.pretraining.recipe import Pretraining
 from affekt.pretraining.speech import Progress, Utterances, find
 from affekt.pretraining.train import Run, train
 
@@ -84,7 +84,7 @@ def pretrain(
 
 def check(recipe: Pretraining) -> int:
     """Refuse a recipe that cannot run, before anything is looked at; the network's parameters."""
-    front, training = Front.of(config(recipe.model)), recipe.training
+    front, training = Front.of(recipe.configuration), recipe.training
     shortest = min(training.pieces)
     if not front.frames(round(shortest * RATE)):
         raise RecipeError(f"training.pieces: {shortest:g} s is less than one frame of the network")

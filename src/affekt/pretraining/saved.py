@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import nn
-from transformers import HubertModel, Wav2Vec2FeatureExtractor
+from torch import Tensor
+from transformers import Wav2Vec2FeatureExtractor
 
 from affekt import disk
 from affekt.audio import RATE
 from affekt.errors import RunError
-from affekt.pretraining.recipe import Pretraining, config
+from affekt.pretraining.family import Config, Network
+from affekt.pretraining.objective import Heads
+from affekt.pretraining.recipe import Pretraining
 
 CHECKPOINT = "last.ckpt"
 TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -75,7 +77,13 @@ def read_checkpoint(out: Path) -> dict[str, Any] | None:
 
 
 def write_model(
-    out: Path, model: nn.Module, recipe: Pretraining, *, heard: list[str], facts: dict[str, Any]
+    out: Path,
+    model: Network,
+    recipe: Pretraining,
+    *,
+    heads: Heads | None,
+    heard: list[str],
+    facts: dict[str, Any],
 ) -> None:
     """Write `out`/model, a checkpoint in Hugging Face's format, in place of the one before.
 
@@ -83,6 +91,7 @@ def write_model(
         out: the run's folder.
         model: the network.
         recipe: of the run.
+        heads: of the objective, if they are kept.
         heard: what the folders of speech are called; config.json names them.
         facts: for the model card.
     """
@@ -90,12 +99,12 @@ def write_model(
     for left in (draft, old):
         shutil.rmtree(left, ignore_errors=True)
     kind = TYPES[recipe.training.save_as]
-    told = config(recipe.model)
-    told.update({"architectures": [HubertModel.__name__], "dtype": kind, "heard": heard})
+    told, state = _whole(model, heads, recipe)
+    told.update({"dtype": kind, "heard": heard})
     told.save_pretrained(draft)
     extractor = Wav2Vec2FeatureExtractor(sampling_rate=RATE, do_normalize=True)
     extractor.save_pretrained(draft)
-    weights = {n: t.detach().to("cpu", kind).contiguous() for n, t in model.state_dict().items()}
+    weights = {n: t.detach().to("cpu", kind).contiguous() for n, t in state.items()}
     disk.write_bytes(draft / "model.safetensors", save(weights, {"format": "pt"}))
     card = CARD.format(
         title=recipe.title or "Speech encoder",
@@ -111,3 +120,16 @@ def write_model(
         (out / "model").rename(old)
     draft.rename(out / "model")
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _whole(
+    model: Network, heads: Heads | None, recipe: Pretraining
+) -> tuple[Config, dict[str, Tensor]]:
+    """Configuration and weights of a network, with its heads on top if there are any."""
+    told, weights = recipe.configuration, model.state_dict()
+    if heads is None:
+        told.architectures = [type(model).__name__]
+        return told, weights
+    told.update({"architectures": [heads.model.__name__], **heads.fields})
+    under = {f"{model.base_model_prefix}.{name}": t for name, t in weights.items()}
+    return told, under | dict(heads.weights)

@@ -25,7 +25,7 @@ from affekt.pretraining import saved
 from affekt.pretraining.batches import Batch, Batches, Draw
 from affekt.pretraining.front import Front
 from affekt.pretraining.module import PretrainingModule, parts, rate
-from affekt.pretraining.recipe import Pretraining, Target, config
+from affekt.pretraining.recipe import Pretraining, Target
 from affekt.pretraining.speech import Progress, Utterances
 from affekt.pretraining.targets import Targets, name_of
 
@@ -47,7 +47,7 @@ class Run:
     @property
     def front(self) -> Front:
         """The network's."""
-        return Front.of(config(self.recipe.model))
+        return Front.of(self.recipe.configuration)
 
     @property
     def targets(self) -> list[Targets]:
@@ -159,8 +159,10 @@ class Keeper(lightning.Callback):
             "loss": self.loss,
             "played": self.played / 3600,
         }
-        heard = self.run.utterances.names
-        saved.write_model(self.run.out, module.model, self.run.recipe, heard=heard, facts=facts)
+        model, heads, heard = module.model, module.objective.kept, self.run.utterances.names
+        saved.write_model(
+            self.run.out, model, self.run.recipe, heads=heads, heard=heard, facts=facts
+        )
         saved.write_checkpoint(self.run.out, state)  # last: what it leaves undone is done again
 
 
@@ -204,7 +206,7 @@ def train(run: Run, progress: Progress, *, rank: int = 0) -> None:
 def _trainer(recipe: Pretraining, keeper: Keeper) -> lightning.Trainer:
     chosen = recipe.training
     bf16 = chosen.precision == "bf16" and has_bf16(processor())
-    dropped = config(recipe.model).layerdrop > 0  # layers that take no part in a step
+    dropped = recipe.configuration.layerdrop > 0  # layers that take no part in a step
     ddp = DDPStrategy(find_unused_parameters=dropped)
     return lightning.Trainer(
         max_epochs=1,

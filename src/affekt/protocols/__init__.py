@@ -20,9 +20,22 @@ from affekt.protocols.divisions import (
 )
 from affekt.protocols.few_shot import few_shot
 from affekt.protocols.folds import SIDES, read, saved, to_json, write
+from affekt.protocols.languages import balanced, refuse_lacking, repeats, test_on, train_on
 from affekt.types import Fold
 
-__all__ = ["PROTOCOLS", "SIDES", "few_shot", "read", "to_json", "write"]
+__all__ = [
+    "PROTOCOLS",
+    "SIDES",
+    "balanced",
+    "few_shot",
+    "read",
+    "refuse_lacking",
+    "repeats",
+    "test_on",
+    "to_json",
+    "train_on",
+    "write",
+]
 
 PROTOCOLS: dict[str, Callable[..., list[Fold]]] = {
     "leave-one-session-out": leave_one_session_out,

@@ -39,7 +39,7 @@ class FewShot(BaseModel):
 
     model_config = STRICT
 
-    shots: int = Field(ge=1)
+    shots: int = Field(ge=0)  # 0: none, the beginning of a curve
     seed: int = 0
 
 
@@ -70,7 +70,11 @@ class Recipe(BaseModel):
     corpus: list[CorpusSection]
     protocol: Section
     folds: list[str] = []  # of the protocol's, only these; none: all
+    train_on: list[str] = []  # corpora that are trained and chosen on; none: all
+    test_on: list[str] = []  # corpora that are tested; none: all
     few_shot: FewShot | None = None
+    # What train has less of is repeated until languages, or corpora, are of about one size.
+    balance: Literal["none", "language", "corpus"] = "none"
     audio: list[Section] = []
     encoder: Section = SMALL
     classifier: Section | None = None
@@ -80,6 +84,7 @@ class Recipe(BaseModel):
     head: Section = NETWORK["head"]
     stage: list[Stage] = NETWORK["stage"]
     seeds: list[int] = [0]
+    embeddings: list[Literal["train", "dev", "test"]] = ["test"]  # sides whose vectors are kept
     on_error: Literal["raise", "skip"] = "raise"
     expected: Expected = {}  # to print beside ours
     source: str = ""  # where the expected scores stand
@@ -155,20 +160,26 @@ def _stages(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(f"stage.{n}", s) for n, s in enumerate(stages)]
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path, base: str | None = None) -> dict[str, Any]:
     """What a recipe's file says, and where it says nothing, what its base does.
 
     A key replaces the base's whole key. Of a base, what tells of itself alone is left out: OWN.
+
+    Args:
+        path: of the recipe, or its bundled name.
+        base: in place of the one that the file names.
     """
-    return _read(locate(path), ())
+    return _read(locate(path), (), base)
 
 
-def _read(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+def _read(file: Path, above: tuple[Path, ...], instead: str | None = None) -> dict[str, Any]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise RecipeError(f"{file}: not valid TOML: {e}") from None
     _refuse_unknown(values, str(file), FILE_KEYS)
+    if instead is not None:
+        values["base"] = instead
     if "base" not in values:
         return values
     base, chain = _base(file, values.pop("base")), (*above, file.resolve())

@@ -32,6 +32,7 @@ class Stage(BaseModel):
     clip: float = Field(default=1.0, ge=0)  # of the gradient's norm; 0: none
     # Whose weights are kept: those of the best dev UA, of the best dev WA, or the last.
     select: Literal["best-dev", "best-dev-WA", "last"] = "best-dev"
+    patience: int | None = Field(default=None, ge=1)  # scores of dev without a better one; then end
 
     @model_validator(mode="before")
     @classmethod
@@ -45,6 +46,14 @@ class Stage(BaseModel):
         if isinstance(steps, int) and isinstance(every, int):
             every = min(every, steps)
         return values | {"evaluate_every": every}
+
+    @model_validator(mode="after")
+    def _patience_watches_dev(self) -> "Stage":
+        if self.patience is not None and self.select == "last":
+            raise ValueError(
+                "'patience' waits for a better dev score; with select = \"last\" leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_length(self) -> "Stage":

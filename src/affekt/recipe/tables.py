@@ -8,7 +8,8 @@
     channel_dropout = 0.25
     expected = { WA = 0.7318 }
 
-Every combination of the varied values is a row, an ordinary recipe.
+Every combination of the varied values is a row, an ordinary recipe. "base" may be varied, too:
+then the rows start from different recipes.
 """
 
 import re
@@ -24,6 +25,7 @@ from affekt.recipe.changes import change, put, split
 from affekt.recipe.places import FOLDERS, bundled, locate
 from affekt.recipe.recipe import Recipe, read
 
+GRID = ("vary", "cell")  # keys of a grid alone
 Axes = dict[str, list[Any]]  # the values of each varied key, by its dotted name
 Choice = tuple[Any, ...]  # one value of each
 
@@ -79,23 +81,22 @@ def _folder(folder: Path, files: list[Path], changes: list[str]) -> Table:
 
 def _grid(name: str, changes: list[str]) -> Table:
     values = read(name)
-    axes = _axes(values.pop("vary"), name)
+    axes = _axes(values["vary"], name)
     varied = _short(list(axes), name)
-    known = _known(values.pop("cell", []), axes, varied, where=name)
+    known = _known(values.get("cell", []), axes, varied, where=name)
     if "expected" in values:
         raise RecipeError(f"{name}: the expected scores of a grid stand in its [[cell]]s")
-    for setting in changes:
+    for setting in list(changes):
         key, value = split(setting)
         if key in axes:
             axes[key] = [value]
-        else:
-            change(values, setting)
+            changes.remove(setting)
     rows: dict[str, Recipe] = {}
     for number, choice in enumerate(product(*axes.values()), 1):
-        row = ",".join(f"{k}={_spelt(v)}" for k, v in zip(varied, choice, strict=True))
+        row = ",".join(f"{k}={_spelt(k, v)}" for k, v in zip(varied, choice, strict=True))
         if row in rows:
             raise RecipeError(f"{name} [vary]: two cells are called {row}; leave one value out")
-        own = _with(values, dict(zip(axes, choice, strict=True)), name)
+        own = _row(name, dict(zip(axes, choice, strict=True)), changes)
         own |= {"title": f"{values.get('title', name)}: {row}", "row": number}
         expected = next((scores for cell, scores in known if cell == choice), None)
         own |= {"expected": expected} if expected else {"source": ""}
@@ -103,10 +104,14 @@ def _grid(name: str, changes: list[str]) -> Table:
     return Table(rows, varied)
 
 
-def _with(values: dict[str, Any], cell: Mapping[str, Any], where: str) -> dict[str, Any]:
-    own = deepcopy(values)
+def _row(name: str, cell: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """What the grid called `name` says of one of its cells."""
+    own = {key: value for key, value in read(name, cell.get("base")).items() if key not in GRID}
+    for setting in changes:
+        change(own, setting)
     for key, value in cell.items():
-        put(own, key, value, where=f"{where} [vary]: {key}")
+        if key != "base":
+            put(own, key, deepcopy(value), where=f"{name} [vary]: {key}")
     return own
 
 
@@ -154,11 +159,15 @@ def _known(
     return known
 
 
-def _spelt(value: Any) -> str:
-    """A value as part of a file's name: 0.25, mean-std, log-mel-64."""
+def _spelt(key: str, value: Any) -> str:
+    """A value as part of a file's name: 0.25, mean-std, log-mel-64; of a base, its last word."""
+    return _plain(Path(value).stem if key == "base" else value)
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return "-".join(_spelt(v) for v in value.values())
+        return "-".join(_plain(v) for v in value.values())
     if isinstance(value, list):
-        return "-".join(map(_spelt, value))
+        return "-".join(map(_plain, value))
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return re.sub(r"[^\w.+-]+", "-", text)

@@ -1,24 +1,20 @@
 """Train a recogniser on one fold and judge the fold's test side."""
 
-import logging
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import save_file
 from torch import nn
 
 from affekt import audio
-from affekt.batches import Ahead, UtteranceDataset, as_listed, in_order, loader
+from affekt.batches import Ahead, UtteranceDataset
 from affekt.encoders import ENCODERS
+from affekt.errors import RecipeError
 from affekt.labels import order
 from affekt.losses import OBJECTIVES
 from affekt.nn.heads import HEADS
@@ -26,20 +22,14 @@ from affekt.nn.mixing import MIXES
 from affekt.nn.pooling import POOLINGS
 from affekt.nn.recogniser import Recogniser
 from affekt.nn.standardise import Standardise
-from affekt.parts import Registry, Section, build, find, options
-from affekt.recipe import Recipe, Stage
+from affekt.parts import build, find, options
+from affekt.recipe import Recipe
 from affekt.signals import Signals, is_random
 from affekt.training.optim import OPTIMIZERS, SCHEDULES
-from affekt.training.stage import StageModule
+from affekt.training.stage import Row, run_stage, to_judge
 from affekt.types import Fold, Prediction, Utterance
 
-JUDGED_AT_ONCE = 64  # utterances
-MONITORED = {"best-dev": "dev_UA", "best-dev-WA": "dev_WA"}  # by a stage's `select`
-
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
 Inputs = Mapping[str, Any]
-Row = dict[str, int | float]
 
 
 @dataclass(frozen=True)
@@ -47,8 +37,22 @@ class Trained:
     """What a fold leaves behind."""
 
     predictions: list[Prediction]
-    embeddings: np.ndarray  # (N, E), in the order of the predictions
+    embeddings: dict[str, tuple[Sequence[Utterance], np.ndarray]]  # of sides, (N, E) each
     history: list[Row]  # one per epoch or evaluation
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained recogniser, and what it was and can be given."""
+
+    model: Recogniser
+    classes: list[str]
+    inputs: Inputs  # as Inputs of `train`, standardised where the encoder asks for it
+    history: list[Row]
+
+    def dataset(self, utterances: Sequence[Utterance]) -> UtteranceDataset:
+        """Utterances as the recogniser takes them."""
+        return UtteranceDataset(utterances, self.inputs, self.classes)
 
 
 def check(recipe: Recipe) -> None:
@@ -57,8 +61,15 @@ def check(recipe: Recipe) -> None:
     options(MIXES, recipe.mix, "mix")
     options(POOLINGS, recipe.pooling, "pooling")
     options(HEADS, recipe.head, "head")
-    for stage in recipe.stage:
-        options(OBJECTIVES, stage.objective, "objective")
+    own_task = recipe.encoder.options.get("task")
+    for number, stage in enumerate(recipe.stage):
+        objective = options(OBJECTIVES, stage.objective, "objective")
+        if objective.get("beta") and not own_task:
+            raise RecipeError(
+                f"stage.{number}.objective: beta = {objective['beta']:g} weighs the encoder's own "
+                'task, but it has none; give the encoder task = { heads = "kept" }, or "fresh" '
+                "where its checkpoint has no quantizer, or set beta = 0"
+            )
         options(OPTIMIZERS, stage.optimizer, "optimizer")
         options(SCHEDULES, stage.schedule, "schedule")
 
@@ -82,7 +93,29 @@ def train(
     folder: Path,
     steps: Sequence[audio.Step] = (),
 ) -> Trained:
-    """Train through all stages, save the model under `folder`, and judge the test side.
+    """Fit, save the model under `folder`, and judge the test side; arguments as of `fitted`."""
+    made = fitted(recipe, fold, inputs, seed=seed, steps=steps)
+    _save(folder, made.model, made.classes)
+    predictions, vectors = _judged(made, fold.test, recipe, fold=fold.name, seed=seed)
+    embeddings: dict[str, tuple[Sequence[Utterance], np.ndarray]] = {}
+    for side in recipe.embeddings:
+        said = list(dict.fromkeys(getattr(fold, side)))  # train may be repeated
+        if side == "test":
+            embeddings[side] = said, vectors
+        elif said:
+            embeddings[side] = said, _judged(made, said, recipe, fold=fold.name, seed=seed)[1]
+    return Trained(predictions, embeddings, made.history)
+
+
+def fitted(
+    recipe: Recipe,
+    fold: Fold,
+    inputs: Inputs,
+    *,
+    seed: int,
+    steps: Sequence[audio.Step] = (),
+) -> Fitted:
+    """Train through all stages; of the test side nothing is looked at.
 
     Args:
         inputs: of every utterance of the fold by `Utterance.key`: frames, or signals if the
@@ -101,7 +134,7 @@ def train(
     seen = inputs
     if not isinstance(standardise, nn.Identity):  # once per fold, not once per step
         said = (*fold.train, *fold.dev, *fold.test)
-        seen = {u.key: standardise(inputs[u.key]) for u in said}
+        seen = {u.key: standardise(inputs[u.key]) for u in dict.fromkeys(said)}
     drawn = Signals(fold.train, steps, seed=seed) if live else seen
     model = recogniser(recipe, layers, dim, len(classes), encoder=encoder, standardise=standardise)
     train_side = UtteranceDataset(fold.train, drawn, classes)
@@ -110,14 +143,18 @@ def train(
     history: list[Row] = []
     for number, stage in enumerate(recipe.stage):
         name = f"seed {seed}, fold {fold.name}, stage {number}"
-        rows = _run_stage(model, stage, train_side, dev_side, seed=seed, name=name)
+        rows = run_stage(model, stage, train_side, dev_side, seed=seed, name=name)
         past = history[-1] if history else {}  # epochs and steps count on through the stages
         on = {key: past.get(key, 0) for key in ("epoch", "steps")}
         history += [{"stage": number, **row, **{k: row[k] + on[k] for k in on}} for row in rows]
-    _save(folder, model, classes)
-    test_side = UtteranceDataset(fold.test, seen, classes)
-    batches = _to_judge(test_side, recipe.stage[-1])
-    return Trained(*judge(model, test_side, batches, fold=fold.name, seed=seed), history)
+    return Fitted(model, classes, seen, history)
+
+
+def _judged(
+    made: Fitted, utterances: Sequence[Utterance], recipe: Recipe, *, fold: str, seed: int
+) -> tuple[list[Prediction], np.ndarray]:
+    side = made.dataset(utterances)
+    return judge(made.model, side, to_judge(side, recipe.stage[-1]), fold=fold, seed=seed)
 
 
 def _scales(recipe: Recipe, fold: Fold, inputs: Inputs, *, layers: int, dim: int) -> nn.Module:
@@ -139,94 +176,6 @@ def _save(folder: Path, model: Recogniser, classes: Sequence[str]) -> None:
         if learnt or not name.startswith("encoder.")
     }
     save_file(tensors, folder / "model.safetensors", {"classes": "\n".join(classes)})
-
-
-class _History(lightning.Callback):
-    """Collects what is logged, one row per epoch, or per evaluation where steps are counted."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-
-    def on_train_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        """Keep the row of this round."""
-        logged = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        at = {"epoch": trainer.current_epoch + 1, "steps": trainer.global_step}
-        self.rows.append({**at, **logged})
-
-
-def _run_stage(
-    model: Recogniser,
-    stage: Stage,
-    train: UtteranceDataset,
-    dev: UtteranceDataset,
-    *,
-    seed: int,
-    name: str,
-) -> list[Row]:
-    """Train `model` in place; afterwards it holds the weights that `stage.select` asks for."""
-    module = StageModule(
-        model,
-        build(OBJECTIVES, stage.objective, "objective"),
-        optimizer=_bound(OPTIMIZERS, stage.optimizer, "optimizer"),
-        schedule=_bound(SCHEDULES, stage.schedule, "schedule"),
-        name=name,
-    )
-    history = _History()
-    batches = loader(
-        train,
-        stage.batch_size,
-        seed=seed,
-        batches=stage.batches,
-        by_length=stage.order == "by-length",
-    )
-    to_choose_on = _to_judge(dev, stage) if len(dev) else None
-    monitored = MONITORED.get(stage.select) if to_choose_on else None
-    best = None
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        # Lightning advises on workers, log intervals and loggers; none of it applies here.
-        warnings.filterwarnings("ignore", module="lightning")
-        if monitored:  # saved anew when it is strictly better
-            best = ModelCheckpoint(folder, monitor=monitored, mode="max", save_weights_only=True)
-        trainer = _trainer(stage, [history, best] if best else [history])
-        try:
-            trainer.fit(module, batches, to_choose_on)
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        if best:
-            saved = torch.load(best.best_model_path, weights_only=True)
-            module.load_state_dict(saved["state_dict"])
-    model.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
-    return history.rows
-
-
-def _to_judge(side: UtteranceDataset, stage: Stage) -> Ahead:
-    """Batches of dev or test; at random in training means as they are listed here."""
-    if stage.order == "by-length":
-        return in_order(side, JUDGED_AT_ONCE)
-    return as_listed(side, stage.batch_size)
-
-
-def _trainer(stage: Stage, callbacks: list[lightning.Callback]) -> lightning.Trainer:
-    return lightning.Trainer(
-        max_epochs=stage.rounds,
-        accelerator="auto",
-        devices=1,
-        logger=False,
-        callbacks=callbacks,
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        accumulate_grad_batches=stage.accumulate,
-        gradient_clip_val=stage.clip or None,
-        deterministic="warn",
-    )
-
-
-def _bound(registry: Registry, section: Section, what: str) -> Callable[..., Any]:
-    return partial(find(registry, section.name, what), **options(registry, section, what))
 
 
 @torch.inference_mode()

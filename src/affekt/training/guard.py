@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from affekt.errors import AffektError
 
-SKIPPED_AT_MOST = 100  # optimiser steps in a row
+SKIPPED_AT_MOST = 10  # optimiser steps in a row
 
 log = logging.getLogger(__name__)
 
@@ -51,5 +51,10 @@ class GuardedModule(lightning.LightningModule):
                 f"{self._name}: the loss or its gradient was NaN or infinite in "
                 f"{SKIPPED_AT_MOST} steps in a row; {self._advice}"
             )
-        log.warning("%s: step skipped, its gradient is not finite", self._name)
+        log.warning(
+            "%s: step skipped, its gradient is not finite (%d of at most %d in a row)",
+            self._name,
+            self._skipped,
+            SKIPPED_AT_MOST - 1,
+        )
         optimizer.zero_grad(set_to_none=True)  # the optimiser passes over such parameters

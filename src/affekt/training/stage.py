@@ -1,21 +1,36 @@
-"""One stage of training as a LightningModule: model, objective, optimiser, schedule, dev scores."""
+"""One stage of training: model, objective, optimiser, schedule, dev scores; run by Lightning."""
 
+import logging
+import warnings
 from collections.abc import Callable
+from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import lightning.pytorch as lightning
 import torch
 from jaxtyping import Int
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from affekt.batches import Batch
+from affekt.batches import Ahead, Batch, UtteranceDataset, as_listed, in_order, loader
 from affekt.evaluation.metrics import unweighted_accuracy, weighted_accuracy
-from affekt.losses.classification import Losses
+from affekt.losses import OBJECTIVES, Losses
 from affekt.nn.recogniser import Output, Recogniser
+from affekt.parts import Registry, Section, build, find, options
+from affekt.recipe import Stage
 from affekt.training.guard import GuardedModule
+from affekt.training.optim import OPTIMIZERS, SCHEDULES
 
+JUDGED_AT_ONCE = 64  # utterances
+MONITORED = {"best-dev": "dev_UA", "best-dev-WA": "dev_WA"}  # by a stage's `select`
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+Row = dict[str, int | float]
 Objective = Callable[[Output, Int[Tensor, " B"]], Losses]
 
 
@@ -87,3 +102,100 @@ class StageModule(GuardedModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+class _History(lightning.Callback):
+    """Collects what is logged, one row per epoch, or per evaluation where steps are counted."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Keep the row of this round."""
+        logged = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        at = {"epoch": trainer.current_epoch + 1, "steps": trainer.global_step}
+        self.rows.append({**at, **logged})
+
+
+def _patience(monitored: str, rounds: int) -> EarlyStopping:
+    """Ends a stage after so many scores of dev without a better one."""
+    return EarlyStopping(monitored, mode="max", patience=rounds, check_finite=False)
+
+
+def run_stage(
+    model: Recogniser,
+    stage: Stage,
+    train: UtteranceDataset,
+    dev: UtteranceDataset,
+    *,
+    seed: int,
+    name: str,
+) -> list[Row]:
+    """Train `model` in place; afterwards it holds the weights that `stage.select` asks for."""
+    module = StageModule(
+        model,
+        build(OBJECTIVES, stage.objective, "objective"),
+        optimizer=_bound(OPTIMIZERS, stage.optimizer, "optimizer"),
+        schedule=_bound(SCHEDULES, stage.schedule, "schedule"),
+        name=name,
+    )
+    history = _History()
+    batches = loader(
+        train,
+        stage.batch_size,
+        seed=seed,
+        batches=stage.batches,
+        by_length=stage.order == "by-length",
+    )
+    to_choose_on = to_judge(dev, stage) if len(dev) else None
+    monitored = MONITORED.get(stage.select) if to_choose_on else None
+    best = None
+    watching: list[lightning.Callback] = [history]
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        # Lightning advises on workers, log intervals and loggers; none of it applies here.
+        warnings.filterwarnings("ignore", module="lightning")
+        if monitored:  # saved anew when it is strictly better
+            best = ModelCheckpoint(folder, monitor=monitored, mode="max", save_weights_only=True)
+            watching.append(best)
+        if monitored and stage.patience:
+            watching.append(_patience(monitored, stage.patience))
+        trainer = _trainer(stage, watching)
+        try:
+            trainer.fit(module, batches, to_choose_on)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        if best:
+            saved = torch.load(best.best_model_path, weights_only=True)
+            module.load_state_dict(saved["state_dict"])
+    model.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
+    return history.rows
+
+
+def to_judge(side: UtteranceDataset, stage: Stage) -> Ahead:
+    """Batches of dev or test; at random in training means as they are listed here."""
+    if stage.order == "by-length":
+        return in_order(side, JUDGED_AT_ONCE)
+    return as_listed(side, stage.batch_size)
+
+
+def _trainer(stage: Stage, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    return lightning.Trainer(
+        max_epochs=stage.rounds,
+        accelerator="auto",
+        devices=1,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        accumulate_grad_batches=stage.accumulate,
+        gradient_clip_val=stage.clip or None,
+        deterministic="warn",
+    )
+
+
+def _bound(registry: Registry, section: Section, what: str) -> Callable[..., Any]:
+    return partial(find(registry, section.name, what), **options(registry, section, what))
