@@ -154,6 +154,55 @@ def pretrain(
 
 
 @app.command()
+def search(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or a bundled recipe's name.")],
+    space: Annotated[str, typer.Option(help="Values to try: a TOML file, or a bundled name.")],
+    trials: Annotated[int, typer.Option(min=1, help="So many in all, earlier ones among them.")],
+    data: Data = None,
+    changes: Changes = None,
+    encoder: Encoder = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; runs/NAME-search without.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="A file that processes share, or a database's URL; in the folder without."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampler.")] = 0,
+    prune: Annotated[
+        bool, typer.Option("--prune/--no-prune", help="End trials that fall behind after a fold.")
+    ] = False,
+) -> None:
+    """Search hyper-parameters on the dev sides, with Optuna's TPE."""
+    from affekt.recipe import Recipe
+    from affekt.search import run as searching
+    from affekt.search.shown import show
+    from affekt.search.space import Space
+
+    loaded = Recipe.load(recipe, changes or ())
+    if encoder is not None:
+        from affekt.recipe.exchange import exchange
+
+        loaded = exchange(loaded, encoder, changes or ())
+    folder = out or Path("runs") / f"{_name(recipe)}-search"
+    settings = {"storage": storage, "data": _data(data), "seed": seed, "prune": prune}
+    try:
+        with screen.progress() as progress:
+            found = searching.search(
+                loaded,
+                Space.load(space),
+                trials=trials,
+                out=folder,
+                progress=progress,
+                **settings,
+            )
+    except KeyboardInterrupt:
+        screen.tell("stopped; the same command goes on with the trials that are done")
+        raise
+    show(found, folder)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A run's folder.")],
 ) -> None:
@@ -168,11 +217,16 @@ def report(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Two or more run folders.")],
+    by: Annotated[
+        str | None, typer.Option(help="corpus: test each corpus alone.", metavar="corpus")
+    ] = None,
 ) -> None:
     """Compare runs over the same utterances by a paired test, with Holm's correction."""
     if len(runs) < 2:
         raise RunError(f"compare takes two runs or more, but got {len(runs)}; name another one")
-    from affekt.evaluation.compare import compare_all
+    if by not in (None, "corpus"):
+        raise RunError(f"compare --by {by}: give --by corpus, or leave it out")
+    from affekt.evaluation.compare import compare_all, compare_by_corpus
     from affekt.evaluation.predictions import read
     from affekt.evaluation.table import row
 
@@ -180,10 +234,15 @@ def compare(
     if len(named) < len(runs):
         raise RunError(f"compare got the same run twice: {', '.join(map(str, runs))}")
     judged = {name: read(folder) for name, folder in named.items()}
-    pairs = compare_all(judged)
+    found = compare_by_corpus(judged) if by else {"": compare_all(judged)}
+    if not found:
+        raise RunError(
+            f"no two of {', '.join(named)} judged the same utterances of any corpus; "
+            "compare runs over the same corpora and folds"
+        )
     rows = [row(name, judged[name], run, folder=Path()) for name, run in named.items()]
     screen.runs(rows)
-    screen.tests(pairs, rows)
+    screen.tests_by_corpus(found, rows)
 
 
 @app.command()

@@ -94,10 +94,14 @@ class DeepWCCN(nn.Module):
         w = covariance.mean(dim=0)
         identity = torch.eye(len(w), dtype=w.dtype, device=w.device)
         w = (1 - self.alpha) * w + self.alpha * identity
-        spread = torch.linalg.eigvalsh(w)
-        if spread[0] <= len(w) * torch.finfo(w.dtype).eps * spread[-1]:
+        if self.alpha < RIDGE and _is_singular(w):
             w = w + RIDGE * w.diagonal().mean().clamp(min=RIDGE) * identity
         return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(w)))
+
+
+def _is_singular(w: Float[Tensor, "D D"]) -> bool:
+    spread = torch.linalg.eigvalsh(w)
+    return bool(spread[0] <= len(w) * torch.finfo(w.dtype).eps * spread[-1])
 
 
 def _sums(
