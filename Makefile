@@ -1,16 +1,24 @@
 # make demo    set up, train on the bundled corpus, print a table of two encoders and the path of a report
 # make test    set up, run the tests
 # make check   format, lint, spelling, types
+# make deep-wccn DATA="--data ravdess=DIR --data nemo=DIR"    arXiv:2311.13678 in three languages: search, Figures 4 to 6
 # make bench   measure affekt against others on this machine
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check format bench clean
+.PHONY: demo deep-wccn test check format bench clean
 
 demo: $(READY)
 	$(BIN)/affekt reproduce demo/encoders -s 'seeds=[0]' --overwrite
+
+DEEP_WCCN := runs/deep-wccn
+deep-wccn: $(READY)
+	$(BIN)/affekt search deep-wccn/de-en-pl/small --space deep-wccn-without-beta --trials 4 $(DATA) --out $(DEEP_WCCN)/search
+	for figure in figure-4 figure-5 figure-6; do \
+	  $(BIN)/affekt reproduce deep-wccn/$$figure --found $(DEEP_WCCN)/search $(DATA) --out $(DEEP_WCCN)/$$figure || exit; \
+	done
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses=auto

@@ -7,7 +7,6 @@ inputs failed and are listed.
 import json
 import logging
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +16,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
-from affekt import screen
-from affekt.errors import AffektError, CorpusError, RunError
+from affekt import asked, screen
+from affekt.errors import AffektError, RunError
 
 app = typer.Typer(
     help="Speech emotion recognition: train, compare and deploy emotion recognisers.",
@@ -67,8 +66,8 @@ def run(
         from affekt.recipe.exchange import exchange
 
         loaded = exchange(loaded, encoder, changes or ())
-    folder = out or Path("runs") / _name(recipe)
-    skipped = _run(loaded, _data(data), folder, overwrite=overwrite)
+    folder = out or Path("runs") / asked.name_of(recipe)
+    skipped = _run(loaded, asked.folders(data), folder, overwrite=overwrite)
     _show(folder)
     _tell_of_changes(changes, expected=bool(loaded.expected))
     screen.say(f"Report: {folder / 'report.html'}")
@@ -82,6 +81,10 @@ def reproduce(
     data: Data = None,
     changes: Changes = None,
     encoder: Encoder = None,
+    found: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a search: its best values, for the rows that take them."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="For all rows; runs/TABLE without.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -90,34 +93,39 @@ def reproduce(
     from affekt.evaluation.table import results, write
     from affekt.recipe import tables
 
-    found = tables.table(table, changes or ())
+    chosen = tables.table(table, changes or ())
     if encoder is not None:
         from affekt.recipe.exchange import exchange_all
 
-        found = exchange_all(found, encoder, changes or ())
-    folder = out or Path("runs") / _name(table)
-    folders = _data(data)
-    reproduction.refuse_strange(folders, found.rows, table)
-    missing = reproduction.lacking(found.rows, folders)
-    if 0 < len(missing) < len(found.rows):
-        screen.tell(f"Not all rows can run:\n{reproduction.listing(missing, len(found.rows))}")
+        chosen = exchange_all(chosen, encoder, changes or ())
+    rows = chosen.rows
+    if found is not None:
+        from affekt.search import found as searched
+
+        rows = searched.used(rows, searched.read(found))
+    folder = out or Path("runs") / asked.name_of(table)
+    folders = asked.folders(data)
+    reproduction.refuse_strange(folders, rows, table)
+    missing = reproduction.lacking(rows, folders)
+    if 0 < len(missing) < len(rows):
+        screen.tell(f"Not all rows can run:\n{reproduction.listing(missing, len(rows))}")
 
     def run_row(name: str, what: str) -> int:
-        recipe = found.rows[name]
+        recipe = rows[name]
         own = reproduction.data_of(recipe, folders)
         return _run(recipe, own, folder / name, overwrite=overwrite, what=what)
 
-    skipped = reproduction.attempt(found.rows, missing, run_row, screen.tell)
-    runs = {name: folder / name for name in found.rows if name not in missing}
-    title = " ".join(["affekt reproduce", table, *_asked(encoder, changes)])
-    made = results(runs, folder, title, missing=missing, varied=found.varied)
+    skipped = reproduction.attempt(rows, missing, run_row, screen.tell)
+    runs = {name: folder / name for name in rows if name not in missing}
+    title = " ".join(["affekt reproduce", table, *asked.words(encoder, changes, found)])
+    made = results(runs, folder, title, missing=missing, varied=chosen.varied)
     page = write(made, folder)
     screen.runs(made.rows)
     screen.tests(made.tests, made.rows)
-    expected = any(recipe.expected for recipe in found.rows.values())
+    expected = any(recipe.expected for recipe in rows.values())
     _tell_of_changes(changes, expected=expected)
     if missing:
-        screen.say(f"{len(missing)} of {len(found.rows)} rows did not run; the table says why.")
+        screen.say(f"{len(missing)} of {len(rows)} rows did not run; the table says why.")
     screen.say(f"Report: {page}")
     if skipped or missing:
         raise typer.Exit(SOME_FAILED)
@@ -139,7 +147,7 @@ def pretrain(
     from affekt.pretraining.run import pretrain as train
 
     loaded = Pretraining.load(recipe, changes or ())
-    folder = out or Path("runs") / _name(recipe)
+    folder = out or Path("runs") / asked.name_of(recipe)
     if overwrite:
         run_folder.clear(folder)
     try:
@@ -184,8 +192,8 @@ def search(
         from affekt.recipe.exchange import exchange
 
         loaded = exchange(loaded, encoder, changes or ())
-    folder = out or Path("runs") / f"{_name(recipe)}-search"
-    settings = {"storage": storage, "data": _data(data), "seed": seed, "prune": prune}
+    folder = out or Path("runs") / f"{asked.name_of(recipe)}-search"
+    settings = {"storage": storage, "data": asked.folders(data), "seed": seed, "prune": prune}
     try:
         with screen.progress() as progress:
             found = searching.search(
@@ -268,7 +276,7 @@ def check(
     """Compare a folder with the official counts and name every recording that is not sound."""
     from affekt.corpora import check as look
 
-    options = _options(name, settings)
+    options = asked.options_of(name, settings)
     with screen.progress() as progress:
         found = look(
             name, folder, progress=lambda done, of: progress("decoding", done, of), **options
@@ -294,7 +302,7 @@ def audit(
     """Report what train, dev and test share: speakers, sessions, sentences, audio."""
     from affekt.protocols.audit import audit as look
 
-    found = look(_divisions(recipe, data, corpus, settings), audio=audio)
+    found = look(asked.divisions(recipe, data, corpus, settings), audio=audio)
     screen.say("\n".join(found.lines()))
     if not found.ok:
         raise typer.Exit(SOME_FAILED)
@@ -320,44 +328,6 @@ def cache(
     screen.cache(
         stores.stores(), rows.stat().st_size if rows.exists() else 0, folder=caches.folder()
     )
-
-
-def _divisions(
-    path: str, data: list[str] | None, name: str | None, settings: list[str] | None
-) -> Any:
-    """The folds of a recipe, or those of split files if `path` is no recipe."""
-    from affekt import corpora as readers
-    from affekt import experiment
-    from affekt.protocols.splits import read_splits
-    from affekt.recipe import CorpusSection, Recipe
-
-    file = Path(path)
-    if file.suffix == ".toml" or not file.exists():
-        loaded = Recipe.load(path, settings or ())
-        return experiment.divide(loaded, experiment.read(loaded, _data(data))[0])
-    if name is None:
-        if data or settings:
-            raise CorpusError("--data needs --corpus NAME, the corpus that the split files divide")
-        return read_splits(file)
-    options = _options(name, settings)
-    folder = experiment.folders([CorpusSection(name=name)], _data(data))[name]
-    return read_splits(file, readers.read(name, folder, **options))
-
-
-def _options(corpus: str, settings: list[str] | None) -> dict[str, Any]:
-    """A reader's options from -s key=value, checked like those of a recipe."""
-    from affekt.corpora import READERS
-    from affekt.errors import choose
-    from affekt.parts import Section, options
-    from affekt.recipe.changes import change
-
-    choose(READERS, corpus, "corpus", CorpusError)
-    values: dict[str, Any] = {"name": corpus}
-    for setting in settings or ():
-        change(values, setting)
-    given = Section.model_validate(values)
-    checked = options(READERS, given, "corpus")
-    return {key: checked[key] for key in given.options}
 
 
 def _run(
@@ -389,39 +359,11 @@ def _show(folder: Path) -> None:
     screen.runs([row(folder.resolve().name, read(folder), folder, folder=folder)])
 
 
-def _asked(encoder: str | None, changes: list[str] | None) -> list[str]:
-    """What a command asked for beside the recipe, as words of the command line."""
-    given = ["--encoder", encoder] if encoder else []
-    given += [word for setting in changes or () for word in ("-s", setting)]
-    return [shlex.quote(word) for word in given]
-
-
 def _tell_of_changes(changes: list[str] | None, *, expected: bool) -> None:
     """Say that scores were expected of other settings than those that ran."""
     if expected and changes:
-        told = " ".join(_asked(None, changes))
+        told = " ".join(asked.words(None, changes))
         screen.say(f"The expected scores are those of the recipe as it is, without {told}.")
-
-
-def _name(recipe: str) -> str:
-    """The run's folder under runs/: the name of what is bundled, the last word of a path."""
-    name = recipe.removesuffix(".toml")
-    return name if not Path(recipe).exists() else Path(name).resolve().name
-
-
-def _data(given: list[str] | None) -> dict[str, Path]:
-    """{corpus: folder} of --data; one folder without a name stands under ''."""
-    folders = {}
-    for text in given or ():
-        name, equals, folder = text.partition("=")
-        name, folder = (name, folder) if equals else ("", name)
-        if name in folders:
-            raise CorpusError(
-                f"--data {text}: {name or 'a folder'} was given already, as {folders[name]}; "
-                "give each corpus one folder, several as --data NAME=DIR"
-            )
-        folders[name] = Path(folder).expanduser()
-    return folders
 
 
 def main() -> None:
