@@ -13,12 +13,17 @@ READY := .venv/.ready
 demo: $(READY)
 	$(BIN)/affekt reproduce demo/encoders -s 'seeds=[0]' --overwrite
 
-DEEP_WCCN := runs/deep-wccn
+SEARCHED := runs/deep-wccn/search
 deep-wccn: $(READY)
-	$(BIN)/affekt search deep-wccn/de-en-pl/small --space deep-wccn-without-beta --trials 4 $(DATA) --out $(DEEP_WCCN)/search
-	for figure in figure-4 figure-5 figure-6; do \
-	  $(BIN)/affekt reproduce deep-wccn/$$figure --found $(DEEP_WCCN)/search $(DATA) --out $(DEEP_WCCN)/$$figure || exit; \
-	done
+	set -e; found=; for pair in emodb,ravdess emodb,nemo ravdess,nemo; do \
+	  $(BIN)/affekt search deep-wccn/de-en-pl/small --space deep-wccn-without-beta --trials 4 $(DATA) \
+	    -s "train_on=[\"$${pair%,*}\",\"$${pair#*,}\"]" --out $(SEARCHED)/$$pair; \
+	  found="$$found --found $(SEARCHED)/$$pair"; \
+	done; \
+	for figure in figure-4 figure-6; do \
+	  $(BIN)/affekt reproduce deep-wccn/$$figure $$found $(DATA) --out runs/deep-wccn/$$figure; \
+	done; \
+	$(BIN)/affekt reproduce deep-wccn/figure-5 --found $(SEARCHED)/emodb,nemo $(DATA) --out runs/deep-wccn/figure-5
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses=auto

@@ -1,10 +1,47 @@
 """What the words of a command line mean: names of runs, folders of corpora, divisions."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from affekt.errors import CorpusError
+
+
+def recipe(name: str, changes: list[str] | None, encoder: str | None) -> Any:
+    """The recipe called `name`, with its changes, and with another encoder where one is wanted."""
+    from affekt.recipe import Recipe
+
+    loaded = Recipe.load(name, changes or ())
+    if encoder is None:
+        return loaded
+    from affekt.recipe.exchange import exchange
+
+    return exchange(loaded, encoder, changes or ())
+
+
+def table(
+    name: str, changes: list[str] | None, encoder: str | None, found: list[Path] | None
+) -> Any:
+    """The table called `name`, with its changes, another encoder, and what searches found."""
+    from affekt.recipe import tables
+
+    chosen = tables.table(name, changes or ())
+    if encoder is not None:
+        from affekt.recipe.exchange import exchange_all
+
+        chosen = exchange_all(chosen, encoder, changes or ())
+    rows, notes = searched(chosen.rows, found)
+    return replace(chosen, rows=rows, notes=notes)
+
+
+def searched(rows: dict[str, Any], found: list[Path] | None) -> tuple[dict[str, Any], list[str]]:
+    """The rows of a table with the best values of searches, and what is to be told of that."""
+    if not found:
+        return rows, []
+    from affekt.search import found as search
+
+    return search.used(rows, [search.read(folder) for folder in found])
 
 
 def divisions(
@@ -45,10 +82,17 @@ def options_of(corpus: str, settings: list[str] | None) -> dict[str, Any]:
     return {key: checked[key] for key in given.options}
 
 
-def words(encoder: str | None, changes: list[str] | None, found: Path | None = None) -> list[str]:
+def words(
+    encoder: str | None,
+    changes: list[str] | None,
+    found: list[Path] | None = None,
+    *,
+    subsets: str = "all",
+) -> list[str]:
     """What a command asked for beside the recipe, as words of the command line."""
-    given = ["--encoder", encoder] if encoder else []
-    given += ["--found", str(found)] if found else []
+    given = ["--subsets", subsets] if subsets != "all" else []
+    given += ["--encoder", encoder] if encoder else []
+    given += [word for folder in found or () for word in ("--found", str(folder))]
     given += [word for setting in changes or () for word in ("-s", setting)]
     return [shlex.quote(word) for word in given]
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affekt.encoders.cached import CachedFrames
-from affekt.encoders.frames import Frames, Waves, valid
+from affekt.encoders.frames import Frames, Pooled, Waves, valid
 from affekt.signals import Signals
 from affekt.types import Utterance
 
@@ -31,7 +31,7 @@ JITTER = 0.02
 class Batch:
     """Tensors of some utterances."""
 
-    inputs: Frames | Waves
+    inputs: Frames | Waves | Pooled
     labels: Int[Tensor, " B"]
     keys: list[str]
 
@@ -45,7 +45,7 @@ class UtteranceDataset(Dataset[Batch]):
 
     Args:
         utterances: in the order in which they are counted.
-        inputs: by `Utterance.key`, frames (L, T, D) or a signal (S,).
+        inputs: by `Utterance.key`, frames (L, T, D), a signal (S,), or a pooled vector (R,).
         classes: their names by number; any other emotion is UNKNOWN.
     """
 
@@ -68,6 +68,8 @@ class UtteranceDataset(Dataset[Batch]):
         keys = [u.key for u in self.utterances]
         if isinstance(self.inputs, Signals | CachedFrames):
             return self.inputs.lengths(keys)
+        if self._pooled:
+            return [1] * len(keys)
         return [self.inputs[key].shape[1] for key in keys]
 
     @property
@@ -75,11 +77,17 @@ class UtteranceDataset(Dataset[Batch]):
         """Of what `lengths` counts, so much may stand in a batch that is judged."""
         if isinstance(self.inputs, Signals):
             return HEARD_AT_ONCE
+        if self._pooled:
+            return AT_ONCE // len(self._example)
         layers, _, dim = self._example.shape
         return AT_ONCE // (layers * dim)
 
+    @property
+    def _pooled(self) -> bool:
+        return not isinstance(self.inputs, Signals | CachedFrames) and self._example.ndim == 1
+
     @cached_property
-    def _example(self) -> Float[Tensor, "L _ D"]:
+    def _example(self) -> Float[Tensor, "*shape"]:
         return self.inputs[self.utterances[0].key]
 
     def __getitems__(self, numbers: list[int]) -> Batch:
@@ -88,6 +96,8 @@ class UtteranceDataset(Dataset[Batch]):
         keys = [u.key for u in chosen]
         if isinstance(self.inputs, Signals):
             inputs = waves([self.inputs[key] for key in keys])
+        elif self._pooled:
+            inputs = Pooled(torch.stack([self.inputs[key] for key in keys]))
         else:
             inputs = self._frames(keys, [self.lengths[n] for n in numbers])
         labels = [self.classes.get(u.emotion, UNKNOWN) for u in chosen]

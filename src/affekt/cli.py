@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,10 @@ Encoder = Annotated[
         help="Another encoder: log-mel, mfcc, or a speech checkpoint, DIR or ID@REVISION."
     ),
 ]
+Found = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder of a search, whose best values go to rows that take them; again."),
+]
 Options = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", help="An option of the corpus's reader: -s channel=song."),
@@ -59,13 +64,7 @@ def run(
     overwrite: Overwrite = False,
 ) -> None:
     """Run a recipe: train and test every fold, write predictions and report."""
-    from affekt.recipe import Recipe
-
-    loaded = Recipe.load(recipe, changes or ())
-    if encoder is not None:
-        from affekt.recipe.exchange import exchange
-
-        loaded = exchange(loaded, encoder, changes or ())
+    loaded = asked.recipe(recipe, changes, encoder)
     folder = out or Path("runs") / asked.name_of(recipe)
     skipped = _run(loaded, asked.folders(data), folder, overwrite=overwrite)
     _show(folder)
@@ -81,54 +80,62 @@ def reproduce(
     data: Data = None,
     changes: Changes = None,
     encoder: Encoder = None,
-    found: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a search: its best values, for the rows that take them."),
-    ] = None,
+    found: Found = None,
     out: Annotated[Path | None, typer.Option(help="For all rows; runs/TABLE without.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Run every row of a table and print them side by side, with intervals and paired tests."""
-    from affekt import reproduction
     from affekt.evaluation.table import results, write
-    from affekt.recipe import tables
+    from affekt.reproduction import run_all
 
-    chosen = tables.table(table, changes or ())
-    if encoder is not None:
-        from affekt.recipe.exchange import exchange_all
-
-        chosen = exchange_all(chosen, encoder, changes or ())
-    rows = chosen.rows
-    if found is not None:
-        from affekt.search import found as searched
-
-        rows = searched.used(rows, searched.read(found))
+    chosen = asked.table(table, changes, encoder, found)
+    for note in chosen.notes:
+        screen.tell(note)
     folder = out or Path("runs") / asked.name_of(table)
-    folders = asked.folders(data)
-    reproduction.refuse_strange(folders, rows, table)
-    missing = reproduction.lacking(rows, folders)
-    if 0 < len(missing) < len(rows):
-        screen.tell(f"Not all rows can run:\n{reproduction.listing(missing, len(rows))}")
-
-    def run_row(name: str, what: str) -> int:
-        recipe = rows[name]
-        own = reproduction.data_of(recipe, folders)
-        return _run(recipe, own, folder / name, overwrite=overwrite, what=what)
-
-    skipped = reproduction.attempt(rows, missing, run_row, screen.tell)
-    runs = {name: folder / name for name in rows if name not in missing}
+    told = {"folder": folder, "table": table, "tell": screen.tell}
+    done = run_all(chosen.rows, asked.folders(data), partial(_run, overwrite=overwrite), **told)
     title = " ".join(["affekt reproduce", table, *asked.words(encoder, changes, found)])
-    made = results(runs, folder, title, missing=missing, varied=chosen.varied)
+    kept = {"missing": done.missing, "varied": chosen.varied, "notes": chosen.notes}
+    made = results(done.runs, folder, title, **kept)
     page = write(made, folder)
     screen.runs(made.rows)
     screen.tests(made.tests, made.rows)
-    expected = any(recipe.expected for recipe in rows.values())
-    _tell_of_changes(changes, expected=expected)
-    if missing:
-        screen.say(f"{len(missing)} of {len(rows)} rows did not run; the table says why.")
-    screen.say(f"Report: {page}")
-    if skipped or missing:
-        raise typer.Exit(SOME_FAILED)
+    _tell_of_changes(changes, expected=any(recipe.expected for recipe in chosen.rows.values()))
+    _end(done, page)
+
+
+@app.command()
+def matrix(
+    recipe: Annotated[str, typer.Argument(help="A recipe of several corpora.")],
+    data: Data = None,
+    changes: Changes = None,
+    encoder: Encoder = None,
+    found: Found = None,
+    subsets: Annotated[
+        str, typer.Option(help="Of the corpora, to train on: all, single, leave-one-out.")
+    ] = "all",
+    out: Annotated[Path | None, typer.Option(help="Folder; runs/NAME-matrix without.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a recipe on subsets of its corpora and test each on all: what is lost across them."""
+    from affekt import matrix
+    from affekt.evaluation.matrix import results, write
+    from affekt.reproduction import run_all
+
+    loaded, folders = asked.recipe(recipe, changes, encoder), asked.folders(data)
+    rows = matrix.rows(loaded, matrix.corpora(loaded, folders), subsets)
+    rows, notes = asked.searched(rows, found)
+    folder = out or Path("runs") / f"{asked.name_of(recipe)}-matrix"
+    told = {"folder": folder, "table": recipe, "tell": screen.tell}
+    done = run_all(rows, folders, partial(_run, overwrite=overwrite), **told)
+    words = ("affekt matrix", recipe, *asked.words(encoder, changes, found, subsets=subsets))
+    trained = {name: row.train_on for name, row in rows.items()}
+    made = results(done.runs, folder, " ".join(words), trained=trained, missing=done.missing)
+    page = write(made, folder)
+    matrix.show(made)
+    for note in notes:
+        screen.say(note)
+    _end(done, page)
 
 
 @app.command()
@@ -182,16 +189,11 @@ def search(
     ] = False,
 ) -> None:
     """Search hyper-parameters on the dev sides, with Optuna's TPE."""
-    from affekt.recipe import Recipe
     from affekt.search import run as searching
     from affekt.search.shown import show
     from affekt.search.space import Space
 
-    loaded = Recipe.load(recipe, changes or ())
-    if encoder is not None:
-        from affekt.recipe.exchange import exchange
-
-        loaded = exchange(loaded, encoder, changes or ())
+    loaded = asked.recipe(recipe, changes, encoder)
     folder = out or Path("runs") / f"{asked.name_of(recipe)}-search"
     settings = {"storage": storage, "data": asked.folders(data), "seed": seed, "prune": prune}
     try:
@@ -349,6 +351,16 @@ def _run(
         screen.tell(f"stopped; {rest}")
         raise
     return len(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["skipped"])
+
+
+def _end(done: Any, page: Path) -> None:
+    """Say how many rows of a table did not run, and where its page is."""
+    if done.missing:
+        rows = len(done.missing) + len(done.runs)
+        screen.say(f"{len(done.missing)} of {rows} rows did not run; the report says why.")
+    screen.say(f"Report: {page}")
+    if done.skipped or done.missing:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _show(folder: Path) -> None:

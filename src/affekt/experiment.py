@@ -99,8 +99,6 @@ def read(recipe: Recipe, data: Mapping[str, Path]) -> tuple[Corpus, list[dict[st
 
 def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
     """The folds that a recipe wants of its protocol: of its corpora, with its few shots."""
-    if recipe.balance != "none":
-        protocols.refuse_lacking(corpus, recipe.balance)
     folds = _wanted(recipe, build(protocols.PROTOCOLS, recipe.protocol, "protocol", corpus))
     if recipe.train_on:
         folds = [protocols.train_on(f, recipe.train_on) for f in folds]
@@ -109,6 +107,9 @@ def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
     if recipe.few_shot:
         shots, seed = recipe.few_shot.shots, recipe.few_shot.seed
         folds = [protocols.few_shot(f, corpus, shots=shots, seed=seed) for f in folds]
+    if recipe.balance != "none":
+        for fold in folds:
+            protocols.refuse_lacking(fold, recipe.balance)
     names = [f.name for f in folds]
     if odd := [n for n in names if names.count(n) > 1 or not re.fullmatch(r"\w[\w.-]*", n)]:
         raise ProtocolError(

@@ -40,12 +40,12 @@ def _range(numbers: Sequence[int]) -> str:
 def _own_task(recipe: Recipe) -> list[str]:
     """What became of the encoder's own task."""
     task = recipe.encoder.options.get("task")
-    if task and task.get("heads") == "fresh":
+    if task is not None and task.get("heads") == "fresh":
         return [
             "The quantizer of the encoder's own task (wav2vec 2.0) began with random weights: its "
             "checkpoint has none."
         ]
-    if recipe.head.name == "deep-wccn" and not task:
+    if recipe.head.name == "deep-wccn" and task is None:
         return ["Trained without the loss of wav2vec 2.0 (beta = 0)."]
     return []
 

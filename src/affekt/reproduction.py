@@ -1,6 +1,7 @@
 """The rows of a table: what they need and is not there, told before anything runs; run in turn."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from affekt import experiment
@@ -8,6 +9,15 @@ from affekt.errors import AffektError, CorpusError, RunError
 from affekt.recipe import Recipe
 
 Data = Mapping[str, Path]  # the folder of each corpus; one without a name stands under ''
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """What came of the rows of a table."""
+
+    runs: dict[str, Path]  # the folders of those that ran
+    missing: dict[str, str]  # why the others did not
+    skipped: int  # recordings that were left out
 
 
 def lacking(rows: Mapping[str, Recipe], data: Data) -> dict[str, str]:
@@ -50,6 +60,39 @@ def _corpora(recipe: Recipe, data: Data) -> None:
                 f"no corpus '{name}' at {folder}: there is nothing; give its folder with "
                 f"--data {name}=DIR (where to get it: affekt corpora {name})"
             )
+
+
+def run_all(
+    rows: Mapping[str, Recipe],
+    data: Data,
+    run: Callable[..., int],
+    *,
+    folder: Path,
+    table: str,
+    tell: Callable[[str], None],
+) -> Reproduction:
+    """Run every row of a table that can, each in the folder of its name within `folder`.
+
+    Args:
+        run: of a recipe, the folders of its corpora, its own, and `what` to say beside its
+            progress; returns how many recordings it left out.
+        table: its name, for messages.
+
+    Raises:
+        CorpusError: the folder of a corpus that no row has was given.
+        RunError: no row could run; the message lists what they lack.
+    """
+    refuse_strange(data, rows, table)
+    missing = lacking(rows, data)
+    if 0 < len(missing) < len(rows):
+        tell(f"Not all rows can run:\n{listing(missing, len(rows))}")
+
+    def run_row(name: str, what: str) -> int:
+        return run(rows[name], data_of(rows[name], data), folder / name, what=what)
+
+    skipped = attempt(rows, missing, run_row, tell)
+    runs = {name: folder / name for name in rows if name not in missing}
+    return Reproduction(runs=runs, missing=missing, skipped=skipped)
 
 
 def attempt(

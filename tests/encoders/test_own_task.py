@@ -140,3 +140,22 @@ def test_heads_that_do_not_fit_are_told(checkpoint, checkpoints, tmp_path):
 def test_a_task_where_nothing_can_be_learnt_is_refused(checkpoint, family, options):
     with pytest.raises(EncoderError, match="goes on learning while it is trained"):
         Speech(model=str(checkpoint(family)), task=OwnTask(), **options)
+
+
+def test_where_nothing_can_be_masked_the_task_is_zero(checkpoint):
+    encoder = made(checkpoint).train()
+    short = encoder(torch.randn(2, 3_200), torch.tensor([3_200, 3_200]))  # nine frames
+    assert short.task.total.item() == 0.0
+    short.task.total.backward()
+
+
+def test_under_autocast_the_loss_stays_in_float32(checkpoint, wav, monkeypatch):
+    encoder = without_dropout(made(checkpoint)).train()
+    mask = own_task.hidden(encoder.masking, torch.tensor([49, 49]), 49)
+    layers, latent = encoder.network.masked(wav, LENGTHS, mask)
+    losses = []
+    for bf16 in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses.append(encoder.task(layers[-1], latent, mask).total.item())
+    assert losses[0] == losses[1]

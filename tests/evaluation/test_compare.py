@@ -174,3 +174,42 @@ def test_on_each_corpus_a_pair_is_compared_as_if_it_were_alone(judge_all):
         alone = {name: [p for p in run if p.corpus == corpus] for name, run in runs.items()}
         assert pairs == compare.compare_all(alone)
     assert found["german"] != found["english"]
+
+
+def test_pairs_with_a_key_are_corrected_for_those_of_the_same_key_and_no_others_compared(judge_all):
+    runs = {f"run {d}": judge_all({"german": 1.0 + d}, draw=d) for d in range(4)}
+    keys = {("run 0", "run 1"): "head", ("run 1", "run 3"): "seeds", ("run 2", "run 3"): "head"}
+    [(corpus, found)] = compare.compare_by_corpus(runs, keys=keys).items()
+    assert corpus == "german"
+    p = {(c.a, c.b): c.p for c in compare.compare_all(runs)}
+    assert {(c.a, c.b): c.p for c in found} == {pair: p[pair] for pair in keys}
+    head = compare.holm([p["run 0", "run 1"], p["run 2", "run 3"]])
+    assert {(c.a, c.b): c.adjusted for c in found} == {
+        ("run 0", "run 1"): head[0], ("run 2", "run 3"): head[1],
+        ("run 1", "run 3"): p["run 1", "run 3"],
+    }  # fmt: skip
+
+
+def test_on_a_corpus_without_such_pairs_all_are_compared(judge_all):
+    runs = {
+        "a": judge_all({"german": 2.0, "english": 1.0}),
+        "b": judge_all({"german": 1.5}, draw=1),
+        "c": judge_all({"german": 1.0, "english": 1.5}, draw=2),
+    }
+    found = compare.compare_by_corpus(runs, keys={("a", "b"): "head"})
+    assert {corpus: [(c.a, c.b) for c in tests] for corpus, tests in found.items()} == {
+        "german": [("a", "b")], "english": [("a", "c")]
+    }  # fmt: skip
+    assert compare.compare_by_corpus(runs, keys={}) == compare.compare_by_corpus(runs)
+
+
+def test_nine_speakers_can_tell_three_pairs_apart_but_not_36(judge):
+    right = [p for p in judge(180, speakers=9) if p.label == p.truth]
+    wrong = [replace(p, label=LABELS[LABELS.index(p.truth) - 1]) for p in right]
+    runs = {f"{n}": (right, wrong)[n % 2] for n in range(9)}
+    every = compare.compare_all(runs)
+    assert len(every) == 36
+    assert min(c.adjusted for c in every) > 0.05
+    keys = {("0", "1"): "head", ("2", "3"): "head", ("4", "5"): "head", ("0", "2"): "train_on"}
+    found = compare.compare_all(runs, keys=keys)
+    assert [c.adjusted for c in found if keys[c.a, c.b] == "head"] == pytest.approx([6 / 2**9] * 3)

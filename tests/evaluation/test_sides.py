@@ -61,6 +61,16 @@ def test_the_first_fold_that_has_them_is_read_and_half_precision_is_enough(make_
     assert sides.numbers([train])[0]["within_over_total"] == pytest.approx(expected)
 
 
+def test_the_first_seed_and_fold_are_those_of_the_smallest_number(make_run):
+    run = make_run(seeds=(2, 10))
+    for n, place in enumerate(("seed-10/fold-1", "seed-2/fold-10", "seed-2/fold-9"), 1):
+        (run / place).mkdir()
+        np.save(run / place / "embeddings-train.npy", np.ones((n, 4)))
+        rows = [{"key": f"{place}:{i}", "truth": "sad", "language": "de"} for i in range(n)]
+        (run / place / "embeddings-train.json").write_text(json.dumps(rows))
+    assert sides.read(run)[0].keys[0] == "seed-2/fold-9:0"
+
+
 def test_a_report_shows_both_sides_and_their_ratio(make_run):
     run = keep(make_run())
     page = report(run).read_text()

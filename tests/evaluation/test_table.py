@@ -155,3 +155,32 @@ def test_a_grid_over_names_has_no_chart(make_run, tmp_path):
     runs = {f"corpus={n}": make_run(n) for n in ("a", "b")}
     page = table(runs, tmp_path, "Names", varied={"corpus": "corpus.name"}).read_text()
     assert "<polyline" not in page
+
+
+def test_a_varied_base_is_told_by_the_name_of_the_row(make_run, tmp_path):
+    runs = {}
+    for base in ("small", "small-without"):
+        for on in ("emodb", "emodb-nemo"):
+            run = make_run(f"{base}-{on}", draw=len(runs))
+            runs[f"base={base},train_on={on}"] = run
+            text = (run / "recipe.toml").read_text()
+            values = json.dumps(on.split("-"))
+            (run / "recipe.toml").write_text(text.replace("train_on = []", f"train_on = {values}"))
+    table(runs, tmp_path, "Bases", varied={"base": "base", "train_on": "train_on"})
+    rows = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert [row["varied"] for row in rows[1:3]] == [
+        {"base": "small", "train_on": ["emodb", "nemo"]},
+        {"base": "small-without", "train_on": ["emodb"]},
+    ]
+
+
+def test_notes_stand_under_the_title_and_in_the_data(runs, tmp_path):
+    notes = ["Found by search <s>.", "On 3 corpora."]
+    page = table({"mean": runs["mean"]}, tmp_path, "One", notes=notes).read_text()
+    assert '<h1>One</h1>\n<p class="note">Found by search &lt;s&gt;.</p>\n<p class="note">' in page
+    text = (tmp_path / "table.md").read_text()
+    assert text.startswith("# One\n\nFound by search <s>.\n\nOn 3 corpora.\n\n|")
+    assert json.loads((tmp_path / "table.json").read_text())["notes"] == notes
+    table({"mean": runs["mean"]}, tmp_path, "One")
+    assert (tmp_path / "table.md").read_text().startswith("# One\n\n| run |")
+    assert json.loads((tmp_path / "table.json").read_text())["notes"] == []

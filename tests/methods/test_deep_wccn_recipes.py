@@ -3,12 +3,14 @@
 import json
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from affekt.recipe import Recipe
 from affekt.recipe.tables import table
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 EMODB = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
 NEMO = ("IC0", "KS0", "KD0", "TP0", "EB0", "WR0", "MK0", "SM0", "MP0")
 
@@ -37,7 +39,8 @@ def quick(checkpoint) -> list[str]:
 def test_search_and_figures_run_one_after_the_other(affekt, data, quick, tmp_path):
     found, here = tmp_path / "search", "deep-wccn/de-en-pl/small"
     space = ("--space", "deep-wccn-without-beta", "--trials", 2)
-    code, _, err = affekt("search", here, *space, *data, *quick, "--out", found)
+    pair = ("-s", 'train_on=["emodb","nemo"]')
+    code, _, err = affekt("search", here, *space, *data, *quick, *pair, "--out", found)
     assert code == 0, err
     best = tomllib.loads((found / "best.toml").read_text())
 
@@ -65,6 +68,12 @@ def test_search_and_figures_run_one_after_the_other(affekt, data, quick, tmp_pat
     assert code == 0, err
     rows = json.loads((out / "table.json").read_text())["rows"]
     assert [r["by_corpus"]["nemo"]["training"] for r in rows] == ["4 clips", *["trained on"] * 2]
+    heads = {
+        n: Recipe.load(out / f"{n}/recipe.toml").head.options for n in (r["name"] for r in rows)
+    }
+    searched = {n for n, head in heads.items() if head["alpha"] == best["head"]["alpha"]}
+    assert searched == {"shots=4,train_on=emodb-nemo"}  # those that train on the same
+    assert "found by a search on dev sides" in (out / "table.md").read_text()
 
 
 SMALL, WITHOUT = "small", "small-without"
@@ -77,6 +86,7 @@ def test_values_that_no_row_takes_are_refused(affekt, data, tmp_path):
     assert "is not the folder of a finished search" in err
     values = {"best": {"values": {"encoder.lr_factor": 0.5}}}
     (tmp_path / "search.json").write_text(json.dumps(values))
+    (tmp_path / "best.toml").write_text(Recipe.load("deep-wccn/de-en-pl/small").toml())
     code, _, err = affekt(*words, tmp_path)
     assert code == 1
     assert "no row of the table takes any of encoder.lr_factor" in err
@@ -89,19 +99,51 @@ def test_more_shots_than_there_are_clips_are_refused(affekt, data, quick, tmp_pa
     assert "speakers outside train, dev and test, but shots = 150" in err
 
 
-def test_the_paper_s_table_has_the_values_of_table_3():
-    rows = table("deep-wccn/table-4").rows
-    assert len(rows) == 7
-    found = {
-        name: (
-            r.head.options["dropout"],
-            r.head.options["alpha"],
-            r.stage[0].objective.options["beta"],
-            r.stage[0].optimizer.options["weight_decay"],
-        )
-        for name, r in rows.items()
+def test_the_papers_table_has_its_values_and_scores():
+    pairs = {
+        "dech": (["emodb", "esd"], 0.45, 0.2, 8e-4, 4e-4),
+        "deen": (["emodb", "ravdess"], 0.05, 0.5, 1.2e-3, 5e-4),
+        "ench": (["ravdess", "esd"], 0.3, 0.4, 1.7e-3, 5e-4),
     }
-    assert found["dech-en"] == (0.45, 0.2, 8e-4, 4e-4)
-    assert found["deen-zh"] == (0.05, 0.5, 1.2e-3, 5e-4)
-    assert found["ench-de"] == (0.3, 0.4, 1.7e-3, 5e-4)
-    assert all(set(r.train_on) - set(r.test_on) for r in rows.values())
+    tested = {"en": "ravdess", "zh": "esd", "de": "emodb"}
+    scores = {
+        "dech-en": (0.64, 0.612), "deen-zh": (0.754, 0.754), "ench-de": (0.94, 0.946),
+        "deen-en": (0.808, 0.796), "ench-en": (0.808, 0.796),
+        "deen-de": (0.946, 0.949), "dech-de": (0.946, 0.949),
+    }  # fmt: skip
+    rows = table("deep-wccn/table-4").rows
+    assert list(rows) == list(scores)
+    for name, r in rows.items():
+        pair, _, language = name.partition("-")
+        stage, head = r.stage[0], r.head.options
+        found = (r.train_on, head["dropout"], head["alpha"], stage.objective.options["beta"])
+        assert (*found, stage.optimizer.options["weight_decay"]) == pairs[pair]
+        assert r.test_on == [tested[language]]
+        assert (r.expected["UA"], r.expected["WA"]) == tuple([s] for s in scores[name])
+
+
+def test_the_papers_network_learns_on_both_losses(affekt, checkpoint, data, tmp_path):
+    """Its recipe on a tiny XLSR, with nEMO in place of ESD."""
+    recipe = (RECIPES / "deep-wccn/de-en-zh/xlsr.toml").read_text()
+    recipe = recipe.replace("facebook/wav2vec2-large-xlsr-53", str(checkpoint("xlsr")))
+    recipe = recipe.replace(
+        '"esd", labels = "4-class", language = "zh"', '"nemo", labels = "4-class"'
+    )
+    groups = [[name] for name in NEMO[:4]] + [list(NEMO[4:])]
+    recipe = recipe.replace(
+        '{ name = "deep-wccn" }', f'{{ name = "deep-wccn", groups = {{ nemo = {groups} }} }}'
+    )
+    (tmp_path / "mine.toml").write_text(recipe)
+    quick = ("-s", "stage.0.epochs=1", "-s", 'folds=["1"]', "-s", 'train_on=["emodb","nemo"]')
+    judged = []
+    for beta in (1e-3, 1.0):
+        out = tmp_path / f"beta-{beta}"
+        given = ("-s", f"stage.0.objective.beta={beta}", "--out", out)
+        code, _, err = affekt("run", tmp_path / "mine.toml", *data, *quick, *given)
+        assert code == 0, err
+        header = (out / "log.csv").read_text().splitlines()[0]
+        assert {"train_contrastive", "train_diversity", "train_cross_entropy"} <= set(
+            header.split(",")
+        )
+        judged.append((out / "seed-0/fold-1/predictions.jsonl").read_bytes())
+    assert judged[0] != judged[1]

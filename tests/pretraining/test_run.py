@@ -348,3 +348,9 @@ def test_the_command_says_how_to_use_the_model(values, speech, tmp_path, monkeyp
             assert 'encoder = { name = "speech", model = "runs/r/model" }' in out
             assert "broken.wav" in err
     assert "another recipe" in err
+
+
+def test_a_training_that_ends_without_a_number_is_an_error(tiny, speech, tmp_path):
+    recipe = tiny(training={"steps": 4, "lr": 1e9, "warmup": 0, "clip": 0.0})
+    with pytest.raises(RunError, match=r"the loss ended as (nan|inf).*is of no use; lower"):
+        pretrain(recipe, [speech], out=tmp_path / "run")

@@ -10,7 +10,7 @@ from affekt.errors import AffektError, ProtocolError, RecipeError
 from affekt.parts import Section, build
 from affekt.protocols import PROTOCOLS, few_shot
 from affekt.protocols.grouping import natural
-from affekt.types import Corpus, Utterance
+from affekt.types import Corpus, Fold, Utterance
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 SIDES = ("train", "dev", "test")
@@ -357,11 +357,22 @@ def test_smaller_languages_are_repeated_until_they_reach_the_largest():
 
 def test_a_language_without_a_class_cannot_be_balanced():
     lacking = emodb().keep(lambda u: u.emotion != "sad")
-    with pytest.raises(ProtocolError, match=r"de has no utterance of sad.*leave de out"):
-        protocols.refuse_lacking(joined(lacking, ravdess()), "language")
-    nameless = Corpus("toy", (say(speaker="a", n=1),))
+    fold = PROTOCOLS["deep-wccn"](joined(lacking, ravdess()))[0]
+    with pytest.raises(ProtocolError, match=r"fold 1 de has no utterance of sad.*leave de out"):
+        protocols.refuse_lacking(fold, "language")
+    protocols.refuse_lacking(protocols.train_on(fold, ["ravdess"]), "language")  # only tested
+    nameless = Fold(name="1", train=(say(speaker="a", n=1),), test=(say(speaker="b", n=1),))
     with pytest.raises(ProtocolError, match=r"has no language; name it"):
         protocols.refuse_lacking(nameless, "language")
+
+
+def test_the_counts_of_the_paper_are_rounded_up():
+    """Section 4.3: German 2 to 3 times beside English, with the sizes of Table 1."""
+    names = ["03", "08", "09", *map(str, range(10, 17))]
+    german = speakers(names, 34, "emodb", language="de")
+    english = speakers([f"{n:02}" for n in range(1, 25)], 28, "ravdess", language="en")
+    folds = PROTOCOLS["deep-wccn"](Corpus("both", (*german, *english)))
+    assert {protocols.repeats(fold, "language")["de"] for fold in folds} <= {2, 3}
 
 
 def test_few_shots_beyond_what_is_there_are_refused():

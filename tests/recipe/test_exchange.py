@@ -88,3 +88,8 @@ def test_changes_of_the_encoder_hold_for_the_other_one(tmp_path):
 def test_an_empty_name_is_no_encoder():
     with pytest.raises(RecipeError, match="nothing was given"):
         exchange(Recipe.load("demo/poolings/mean"), "")
+
+
+def test_functionals_in_a_network_that_pools_frames_are_refused():
+    with pytest.raises(RecipeError, match="functionals are one frame, over which there is nothing"):
+        exchange(Recipe.load("demo/poolings/mean"), "opensmile")

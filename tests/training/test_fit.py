@@ -169,3 +169,50 @@ def test_the_gradient_is_clipped_to_the_norm_that_is_given():
         module.configure_gradient_clipping(optimizer, given)
         found = np.sqrt(sum(float(p.grad.square().sum()) for p in module.parameters()))
         assert found == pytest.approx(norm, rel=1e-5)
+
+
+@pytest.mark.parametrize("head", ["deep-wccn", "mlp"])
+def test_pooling_once_is_pooling_at_every_step(fold, clips, tmp_path, monkeypatch, head):
+    parts = {
+        "mix": {"name": "layer"},
+        "pooling": {"name": "mean-std", "dim": 0},
+        "head": {"name": head, "hidden": 5, "dropout": 0.3},
+        "embeddings": ["train", "dev", "test"],
+    }
+    stage = {"epochs": 3, "batch_size": 4, "order": "random", "patience": 3}
+    stage["optimizer"] = {"name": "adagrad", "lr": 0.01}
+    made = Recipe.parse(SECTIONS | parts | {"stage": [stage]})
+    once = train(made, fold, clips, tmp_path / "once")
+    monkeypatch.setattr(Recogniser, "pools_the_same", lambda *_: False)
+    always = train(made, fold, clips, tmp_path / "always")
+    for a, b in zip(once.predictions, always.predictions, strict=True):
+        assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
+    for side, (utterances, vectors) in once.embeddings.items():
+        assert utterances == always.embeddings[side][0] == list(getattr(fold, side))
+        np.testing.assert_allclose(vectors, always.embeddings[side][1], atol=1e-5)
+
+
+def test_what_learns_or_drops_is_pooled_at_every_step():
+    def made(**pooling):
+        return Recogniser(LayerMix(2), mean_pooling(8, **pooling), linear(8, 3))
+
+    assert made(dim=0).pools_the_same(1)
+    assert not made(dim=0).pools_the_same(2)  # the layers' weights are learnt
+    assert not made(dim=8).pools_the_same(1)
+    assert not made(dim=0, channel_dropout=0.1).pools_the_same(1)
+
+
+def test_a_stage_ends_where_dev_has_not_been_better_for_so_long(fold, clips, tmp_path):
+    long = train(recipe(epochs=30, patience=2), fold, clips, tmp_path / "a").history
+    scores = [row["dev_UA"] for row in long]
+    best = scores.index(max(scores))
+    assert len(scores) == best + 3 < 30
+    with pytest.raises(RecipeError, match="'patience' waits for a better dev score"):
+        recipe(patience=2, select="last")
+    without = Fold(name="1", train=fold.train, test=fold.test)
+    assert len(train(recipe(epochs=4, patience=1), without, clips, tmp_path / "b").history) == 4
+
+
+def test_beta_without_a_task_of_the_encoder_is_refused():
+    with pytest.raises(RecipeError, match=r"stage\.0\.objective: beta = 0\.001 weighs the encoder"):
+        fit.check(recipe(objective={"name": "classification", "beta": 1e-3}))

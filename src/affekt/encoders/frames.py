@@ -1,4 +1,7 @@
-"""What an encoder takes and gives. Axes: B batch, S samples, L layers, T frames, D channels."""
+"""What an encoder takes and gives.
+
+Axes: B batch, S samples, L layers, T frames, D channels, R pooled channels.
+"""
 
 from dataclasses import dataclass
 
@@ -32,6 +35,17 @@ class Frames:
     def to(self, device: torch.device | str) -> "Frames":
         """The same on another device."""
         return Frames(self.layers.to(device), self.mask.to(device), self.task)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """One vector per utterance, where mix and pooling have nothing to learn."""
+
+    vectors: Float[Tensor, "B R"]
+
+    def to(self, device: torch.device | str) -> "Pooled":
+        """The same on another device."""
+        return Pooled(self.vectors.to(device))
 
 
 def valid(lengths: Int[Tensor, " B"], longest: int) -> Bool[Tensor, "B T"]:

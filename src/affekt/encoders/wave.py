@@ -69,7 +69,8 @@ class WaveTransformer(nn.Module):
         self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]
     ) -> list[Float[Tensor, "B T D"]]:
         """The input of each transformer layer and the output of the last, after the final norm."""
-        return self._transformed(self._projected(self._front(wav, lengths)), lengths)
+        h, _ = self._projected(self._front(wav, lengths))
+        return self._transformed(h, lengths)
 
     def masked(
         self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"], hidden: Bool[Tensor, "B T"]
@@ -78,12 +79,7 @@ class WaveTransformer(nn.Module):
 
         That is the front end's output, normalised as the projection sees it.
         """
-        z = self._front(wav, lengths)
-        projection = self.model.feature_projection
-        latent = z.transpose(1, 2)
-        if hasattr(projection, "layer_norm"):  # some HuBERT models have none
-            latent = projection.layer_norm(latent)
-        h = self._projected(z)
+        h, latent = self._projected(self._front(wav, lengths))
         h = torch.where(hidden[..., None], self.model.masked_spec_embed.to(h.dtype), h)
         return self._transformed(h, lengths), latent
 
@@ -93,10 +89,18 @@ class WaveTransformer(nn.Module):
         wav = _prepared(wav, lengths, normalise=self.normalise)
         return convolve(self.model.feature_extractor.conv_layers, wav, lengths)
 
-    def _projected(self, z: Float[Tensor, "B C T"]) -> Float[Tensor, "B T D"]:
-        projected = self.model.feature_projection(z.transpose(1, 2))
-        h = projected[0] if isinstance(projected, tuple) else projected  # HuBERT gives one
-        return h.float()  # what the layers add to stays in float32, also under bf16
+    def _projected(
+        self, z: Float[Tensor, "B C T"]
+    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T C"]]:
+        """What the transformer is given, and what the projection makes it of, normalised."""
+        projection = self.model.feature_projection
+        projected = projection(z.transpose(1, 2))
+        if isinstance(projected, tuple):
+            h, latent = projected
+        else:  # HuBERT gives one; some of its models normalise nothing
+            h = projected
+            latent = getattr(projection, "layer_norm", nn.Identity())(z.transpose(1, 2))
+        return h.float(), latent  # what the layers add to stays in float32, also under bf16
 
     def _transformed(
         self, h: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"]

@@ -21,6 +21,7 @@ from affekt.types import Prediction
 
 EXACT = 12  # clusters that can be swapped in every way: 4096
 Utterance = tuple[str, str]  # corpus, id
+Pair = tuple[str, str]  # the names of two runs
 DRAWS = 10_000  # random swaps beyond
 ALL_PAIRS = 15  # of six runs; of more pairs only the clearest are shown
 CLEAREST = 10
@@ -84,29 +85,60 @@ def compare(
     )  # fmt: skip
 
 
-def compare_all(runs: Mapping[str, Sequence[Prediction]], metric: str = "UA") -> list[Comparison]:
-    """Every pair of runs, with Holm's correction over the pairs."""
-    pairs = [compare(runs[a], runs[b], metric, names=(a, b)) for a, b in combinations(runs, 2)]
-    adjusted = holm([pair.p for pair in pairs])
-    return [replace(pair, adjusted=p) for pair, p in zip(pairs, adjusted, strict=True)]
+def compare_all(
+    runs: Mapping[str, Sequence[Prediction]],
+    metric: str = "UA",
+    *,
+    keys: Mapping[Pair, str] | None = None,
+) -> list[Comparison]:
+    """Every pair of runs, with Holm's correction over the pairs.
+
+    Args:
+        keys: what sets a pair apart; then only pairs with a key are compared, each corrected for
+            those of the same key.
+    """
+    chosen = [pair for pair in combinations(runs, 2) if keys is None or pair in keys]
+    found = {(a, b): compare(runs[a], runs[b], metric, names=(a, b)) for a, b in chosen}
+    families: dict[str, list[Pair]] = {}
+    for pair in found:
+        families.setdefault(keys[pair] if keys else "", []).append(pair)
+    adjusted: dict[Pair, float] = {}
+    for family in families.values():
+        adjusted |= zip(family, holm([found[pair].p for pair in family]), strict=True)
+    return [replace(test, adjusted=adjusted[pair]) for pair, test in found.items()]
 
 
-def compare_alike(runs: Mapping[str, Sequence[Prediction]], metric: str = "UA") -> list[Comparison]:
-    """The pairs of runs that judged the same utterances, corrected within those."""
+def compare_alike(
+    runs: Mapping[str, Sequence[Prediction]],
+    metric: str = "UA",
+    *,
+    keys: Mapping[Pair, str] | None = None,
+) -> list[Comparison]:
+    """The pairs of runs that judged the same utterances, corrected within those, and each key."""
     alike: dict[frozenset[tuple[str, str]], dict[str, Sequence[Prediction]]] = {}
     for name, run in runs.items():
         alike.setdefault(frozenset(truths(run).items()), {})[name] = run
-    return [pair for group in alike.values() for pair in compare_all(group, metric)]
+    return [pair for group in alike.values() for pair in compare_all(group, metric, keys=keys)]
 
 
 def compare_by_corpus(
-    runs: Mapping[str, Sequence[Prediction]], metric: str = "UA"
+    runs: Mapping[str, Sequence[Prediction]],
+    metric: str = "UA",
+    *,
+    keys: Mapping[Pair, str] | None = None,
 ) -> dict[str, list[Comparison]]:
-    """Per corpus the pairs of runs that judged the same of its utterances, corrected within it."""
+    """Per corpus the pairs of runs that judged the same of its utterances, corrected within those.
+
+    Args:
+        keys: what sets a pair apart; then only pairs with a key are compared, each corrected for
+            those of the same key. All are where a corpus has no such pair.
+    """
     found = {}
     for corpus in dict.fromkeys(p.corpus for run in runs.values() for p in run):
         parts = {name: [p for p in run if p.corpus == corpus] for name, run in runs.items()}
-        found[corpus] = compare_alike({name: p for name, p in parts.items() if p}, metric)
+        there = {name: part for name, part in parts.items() if part}
+        kept = compare_alike(there, metric, keys=keys) if keys else []
+        found[corpus] = kept or compare_alike(there, metric)
     return {corpus: pairs for corpus, pairs in found.items() if pairs}
 
 

@@ -5,10 +5,9 @@ from itertools import combinations
 from typing import Any
 
 from affekt.evaluation import by_corpus, pages, plots
-from affekt.evaluation.compare import ALL_PAIRS, CLEAREST, Comparison
+from affekt.evaluation.compare import ALL_PAIRS, CLEAREST, Comparison, Pair
 from affekt.evaluation.plots import Mark
 
-Pair = tuple[str, str]
 Tests = Mapping[str, Sequence[Comparison]]  # by corpus
 
 
@@ -26,6 +25,24 @@ def of_one_key(recipes: Mapping[str, Mapping[str, Any]]) -> dict[Pair, str]:
         if len(keys) == 1:
             found[a, b] = keys.pop()
     return found
+
+
+def procedure(tests: Tests, keys: Mapping[Pair, str]) -> str:
+    """Which pairs were tested on each corpus, and what Holm's correction is for, in words."""
+    whole = [name for name, some in tests.items() if not any((t.a, t.b) in keys for t in some)]
+    said = []
+    if len(whole) < len(tests):
+        said += [
+            "Tested are runs whose recipes differ in one key. Holm: corrected for the number of "
+            "pairs that differ in the same key and judged the same utterances of the corpus."
+        ]
+    if whole:
+        where = f"On {', '.join(whole)} no" if said else "No"
+        said += [
+            f"{where} two of the recipes differ in one key alone: all pairs are tested. Holm: "
+            "corrected for the number of pairs that judged the same utterances of the corpus."
+        ]
+    return " ".join(said)
 
 
 def draw(tests: Tests, keys: Mapping[Pair, str], rows: by_corpus.Rows) -> list[dict[str, Any]]:
@@ -68,7 +85,8 @@ def _picture(pairs: Sequence[Pair], tests: Tests, rows: by_corpus.Rows) -> str:
     shown: dict[str, list[Mark]] = {}
     for a, b in pairs:
         found = _of((a, b), tests)
-        shown[title(label[a], label[b])] = [
+        both = title(label[a], label[b])
+        shown[both if both not in shown else f"{label[a]} − {label[b]}"] = [
             Mark(
                 value=found[corpus].difference,
                 colour=paint[corpus],
@@ -91,13 +109,19 @@ def _picture(pairs: Sequence[Pair], tests: Tests, rows: by_corpus.Rows) -> str:
 
 
 def title(a: str, b: str) -> str:
-    r"""The names of a pair on two lines: the words that they share, then what sets them apart.
+    r"""The labels of a pair on two lines: what they share, then what sets them apart.
+
+    Of two rows of a grid the values are compared one by one, of others the words.
 
     >>> title("de-en-wavlm-wccn", "de-en-wavlm-plain")
     'de-en-wavlm:\nwccn − plain'
     >>> title("de-en-wccn", "de-pl-wccn")
     'de-wccn:\nen − pl'
+    >>> title("(small, de-en)", "(small-without, de-en)")
+    'de-en:\nsmall − small-without'
     """
+    if a.startswith("(") and b.startswith("("):
+        return _of_values(a[1:-1].split(", "), b[1:-1].split(", "))
     left, right = a.split("-"), b.split("-")
     before = _shared(left, right)
     after = _shared(left[before:][::-1], right[before:][::-1])
@@ -105,6 +129,14 @@ def title(a: str, b: str) -> str:
     rest = (words[before : len(words) - after] for words in (left, right))
     difference = " − ".join(map("-".join, rest))
     return f"{'-'.join(shared)}:\n{difference}" if shared else difference
+
+
+def _of_values(left: Sequence[str], right: Sequence[str]) -> str:
+    """The same of the values of two rows of a grid."""
+    shared = [x for x, y in zip(left, right, strict=True) if x == y]
+    apart = [pair for pair in zip(left, right, strict=True) if pair[0] != pair[1]]
+    difference = " − ".join(map(", ".join, zip(*apart, strict=True)))
+    return f"{', '.join(shared)}:\n{difference}" if shared else difference
 
 
 def _shared(a: Sequence[str], b: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Num
 
 from affekt.errors import RunError
+from affekt.protocols.grouping import natural
 
 SIDES = ("train", "dev")
 
@@ -36,7 +37,8 @@ def read(run: Path) -> list[Side]:
     Raises:
         RunError: the files of a side do not fit each other.
     """
-    for fold in sorted(run.glob("seed-*/fold-*")):
+    folds = run.glob("seed-*/fold-*")
+    for fold in sorted(folds, key=lambda fold: natural(fold.relative_to(run).as_posix())):
         places = {side: fold / f"embeddings-{side}.npy" for side in SIDES}
         found = [
             _side(side, path)

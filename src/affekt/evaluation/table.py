@@ -20,7 +20,7 @@ from affekt.evaluation import (
     sides,
     svg,
 )
-from affekt.evaluation.compare import Comparison, clearest
+from affekt.evaluation.compare import Comparison, Pair, clearest
 from affekt.evaluation.expected import beside
 from affekt.evaluation.report import read_json, scores, size
 from affekt.types import Prediction
@@ -38,10 +38,12 @@ class Results:
     rows: list[dict[str, Any]]
     tests: list[Comparison]
     by_corpus: Mapping[str, list[Comparison]]  # none if no run holds several corpora
+    keys: Mapping[Pair, str]  # of pairs whose recipes differ in one key alone
     judged: Runs
     folders: Mapping[str, Path]  # of the runs
     missing: Mapping[str, str] = field(default_factory=dict)  # runs that are not there, and why
     varied: Mapping[str, str] = field(default_factory=dict)  # of a grid: short name, dotted key
+    notes: Sequence[str] = ()  # what to know of the whole table, under its title
 
 
 def results(
@@ -51,6 +53,7 @@ def results(
     *,
     missing: Mapping[str, str] | None = None,
     varied: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Results:
     """The table of runs, whose reports are linked as seen from `folder`.
 
@@ -58,6 +61,7 @@ def results(
         runs: the folder of each run by the name that its row shall have.
         missing: why rows of the table have no run.
         varied: the keys of the recipes that a grid varies: {"heads": "pooling.heads"}.
+        notes: sentences to stand under the title.
 
     Raises:
         RunError: the predictions of a run are missing, incomplete or not valid.
@@ -66,15 +70,19 @@ def results(
     rows = [
         row(name, judged[name], run, folder=folder, varied=varied) for name, run in runs.items()
     ]
+    recipes = {name: predictions.read_recipe(run / "recipe.toml") for name, run in runs.items()}
+    keys, several = differences.of_one_key(recipes), by_corpus.corpora(rows)
     return Results(
         title=title,
         rows=rows,
         tests=compare.compare_alike(judged),
-        by_corpus=compare.compare_by_corpus(judged) if by_corpus.corpora(rows) else {},
+        by_corpus=compare.compare_by_corpus(judged, keys=keys) if several else {},
+        keys=keys,
         judged=judged,
         folders=runs,
         missing=missing or {},
         varied=varied or {},
+        notes=notes,
     )
 
 
@@ -82,9 +90,10 @@ def write(found: Results, folder: Path) -> Path:
     """Write `table.html`, `table.md` and `table.json` into `folder`; returns the first."""
     values: dict[str, Any] = {
         "title": found.title,
+        "notes": list(found.notes),
         "rows": found.rows,
         "tests": _plain(found.tests),
-        "tests_by_corpus": {name: _plain(pairs) for name, pairs in found.by_corpus.items()},
+        "tests_by_corpus": {c: _keyed(pairs, found.keys) for c, pairs in found.by_corpus.items()},
         "missing": dict(found.missing),
         "varied": dict(found.varied),
     }
@@ -93,8 +102,9 @@ def write(found: Results, folder: Path) -> Path:
     values |= {
         "clearest": _plain(clearest(found.tests)),
         "clearest_by_corpus": {
-            name: _plain(clearest(pairs)) for name, pairs in found.by_corpus.items()
+            c: _keyed(clearest(pairs), found.keys) for c, pairs in found.by_corpus.items()
         },
+        "procedure": differences.procedure(found.by_corpus, found.keys),
         "corpora": by_corpus.languages(found.rows),
         "sign": by_corpus.sign,
         "signs": by_corpus.signs(found.rows),
@@ -107,6 +117,11 @@ def write(found: Results, folder: Path) -> Path:
 
 def _plain(pairs: Sequence[Comparison]) -> list[dict[str, Any]]:
     return [asdict(pair) for pair in pairs]
+
+
+def _keyed(pairs: Sequence[Comparison], keys: Mapping[Pair, str]) -> list[dict[str, Any]]:
+    """The same with the one key of the recipes that sets each pair apart, if there is one."""
+    return [asdict(pair) | {"key": keys.get((pair.a, pair.b))} for pair in pairs]
 
 
 def row(
@@ -134,8 +149,15 @@ def row(
         "by_fold": {f["name"]: f["UA"] for f in metrics.breakdown(judged, "fold")},
         "beside": beside(recipe.get("expected", {}), found),
         "source": recipe.get("source", ""),
-        "varied": {short: grid.look(recipe, key) for short, key in (varied or {}).items()},
+        "varied": _varied(name, recipe, varied or {}),
     } | {key: environment.get(key) for key in ("seconds", "commit", "processor", "threads")}
+
+
+def _varied(name: str, recipe: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """The value of each varied key; of one that no recipe holds, `base`, as the row is called."""
+    spelt = dict(part.split("=", 1) for part in name.split(",")) if keys else {}
+    held = {short: grid.look(recipe, key) for short, key in keys.items()}
+    return {short: spelt[short] if held[short] is None else held[short] for short in keys}
 
 
 def label(name: str) -> str:
@@ -151,16 +173,12 @@ def label(name: str) -> str:
 def figures(found: Results) -> dict[str, Any]:
     """SVG texts: scores of every run, lines over a grid, differences, maps, confusion matrices."""
     rows, lines = found.rows, grid.draw(found.rows, list(found.varied))
-    recipes = {
-        name: predictions.read_recipe(folder / "recipe.toml")
-        for name, folder in found.folders.items()
-    }
     few = found.folders if len(rows) <= FEW_RUNS else {}
     return {
         "figure": "" if lines else picture(rows),
         "lines": lines,
         "by_corpus_figure": "" if lines else by_corpus.picture(rows),
-        "differences": differences.draw(found.by_corpus, differences.of_one_key(recipes), rows),
+        "differences": differences.draw(found.by_corpus, found.keys, rows),
         "maps": {name: maps.side_maps(sides.read(folder)) for name, folder in few.items()},
         "confusions": {name: _confusion(found.judged[name]) for name in few},
     }

@@ -59,7 +59,7 @@ class Wav2Vec2Task(nn.Module):
         mask: Bool[Tensor, "B T"],
         negatives: Int[Tensor, "B T K"] | None = None,
     ) -> Losses:
-        """The loss of a batch.
+        """The loss of a batch, in float32; zero where nothing is masked.
 
         Args:
             context: c, what the transformer makes of a masked input.
@@ -67,11 +67,24 @@ class Wav2Vec2Task(nn.Module):
             mask: the frames that were masked.
             negatives: for each frame the numbers of its distractors; drawn if not given.
         """
-        quantized = self.quantizer(latent, mask)
         if negatives is None:
             negatives = sampled(mask, self.distractors)
-        q = nn.functional.normalize(self.project_q(quantized.frames).float(), dim=2)
-        c = nn.functional.normalize(self.project_hid(context).float(), dim=2)
+        if not mask.any():  # of nothing there is no mean
+            zero = context.sum() * 0.0
+            return Losses(zero, {"contrastive": zero, "diversity": zero})
+        with torch.autocast(context.device.type, enabled=False):
+            return self._judged(context.float(), latent.float(), mask, negatives)
+
+    def _judged(
+        self,
+        context: Float[Tensor, "B T D"],
+        latent: Float[Tensor, "B T C"],
+        mask: Bool[Tensor, "B T"],
+        negatives: Int[Tensor, "B T K"],
+    ) -> Losses:
+        quantized = self.quantizer(latent, mask)
+        q = nn.functional.normalize(self.project_q(quantized.frames), dim=2)
+        c = nn.functional.normalize(self.project_hid(context), dim=2)
         similar = (c @ q.transpose(1, 2)) / self.temperature  # (B, T, T)
         same = (quantized.entries[:, :, None] == quantized.entries[:, None]).all(dim=3)
         wrong = similar.masked_fill(same, -torch.inf).gather(2, negatives)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from affekt.encoders.frames import Frames, Waves
+from affekt.encoders.frames import Frames, Pooled, Waves
 from affekt.losses import Losses
 from affekt.nn.mixing import LayerMix, OneLayer
 from affekt.nn.pooling import Pooling
@@ -54,14 +54,33 @@ class Recogniser(nn.Module):
         self.encoder = encoder
         self.standardise = standardise or nn.Identity()
 
-    def forward(self, inputs: Frames | Waves, labels: Int[Tensor, " B"] | None = None) -> Output:
+    def forward(
+        self, inputs: Frames | Waves | Pooled, labels: Int[Tensor, " B"] | None = None
+    ) -> Output:
         """Logits and the embedding under them; only Deep-WCCN looks at labels, in training."""
-        frames = inputs if isinstance(inputs, Frames) else self._heard(inputs)
-        h = self.pooling(self.mix(frames.layers), frames.mask)
+        task = None
+        if isinstance(inputs, Pooled):
+            h = inputs.vectors
+        else:
+            frames = inputs if isinstance(inputs, Frames) else self._heard(inputs)
+            h, task = self.pooled(frames), frames.task
         *parts, last = self.head
         for part in parts:
             h = part(h, labels) if isinstance(part, DeepWCCN) else part(h)
-        return Output(h, last(h), frames.task)
+        return Output(h, last(h), task)
+
+    def pooled(self, frames: Frames) -> Float[Tensor, "B R"]:
+        """What the head is given of frames."""
+        return self.pooling(self.mix(frames.layers), frames.mask)
+
+    def pools_the_same(self, layers: int) -> bool:
+        """Whether `pooled` never changes: it learns nothing and drops nothing.
+
+        Args:
+            layers: of the frames; the weight of a single one is 1.
+        """
+        learns = [*self.pooling.parameters(), *(self.mix.parameters() if layers > 1 else ())]
+        return not learns and not self.pooling.channel_dropout
 
     def _heard(self, waves: Waves) -> Frames:
         assert self.encoder is not None

@@ -1,6 +1,7 @@
 """pretrain(recipe): speech found, codebooks made, a network trained, all in one folder."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from affekt import disk
 from affekt.audio import RATE
 from affekt.encoders.speech import has_bf16, processor
 from affekt.environment import environment
-from affekt.errors import RecipeError
+from affekt.errors import RecipeError, RunError
 from affekt.parts import build
 from affekt.pretraining import folder, processes
 from affekt.pretraining import log as table
@@ -70,6 +71,11 @@ def pretrain(
             train(run, progress)
         rows = table.read(out / "log.csv")
         disk.write(out / "loss.svg", table.picture(rows))
+    if not math.isfinite(rows[-1]["loss"]):
+        raise RunError(
+            f"{out}: the loss ended as {rows[-1]['loss']}: {out / 'model'} is of no use; lower "
+            "training.lr and start over with --overwrite"
+        )
     last = rows[-max(1, len(rows) // 10) :]
     return Result(
         model=out / "model",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Literal
 
 from affekt.errors import ProtocolError, nearest
-from affekt.types import Corpus, Fold, Utterance
+from affekt.types import Fold, Utterance
 
 By = Literal["language", "corpus"]
 Groups = dict[str, list[Utterance]]
@@ -50,9 +50,10 @@ def _refuse_strange(fold: Fold, side: str, corpora: Sequence[str]) -> None:
 
 
 def repeats(fold: Fold, by: By) -> dict[str, int]:
-    """How often each language or corpus of train is repeated, so that all are about as large.
+    """How often each language or corpus of train is repeated: none ends smaller than the largest.
 
-    The largest once, the others as often as it takes to reach it (section 4.3).
+    Rounded up, as the paper's counts are (section 4.3): of two that are nearly equal the smaller
+    becomes nearly twice as large.
     """
     sizes = {name: len(group) for name, group in _groups(fold.train, by).items()}
     return {name: -(-max(sizes.values()) // size) for name, size in sizes.items()}
@@ -65,18 +66,19 @@ def balanced(fold: Fold, by: By) -> Fold:
     return replace(fold, train=tuple(u for name in groups for u in groups[name] * times[name]))
 
 
-def refuse_lacking(corpus: Corpus, by: By) -> None:
-    """Refuse a language or corpus that lacks a class which another has.
+def refuse_lacking(fold: Fold, by: By) -> None:
+    """Refuse a fold that trains on a language or corpus without a class which another has.
 
     Raises:
-        ProtocolError: there is one; the classes would be told apart by the language.
+        ProtocolError: there is one; the class would be told by the language.
     """
-    every = set(corpus.counts())
-    for name, group in _groups(corpus.utterances, by).items():
+    every = {u.emotion for u in fold.train}
+    for name, group in _groups(fold.train, by).items():
         if lacking := sorted(every - {u.emotion for u in group}):
             raise ProtocolError(
-                f'balance = "{by}": {name} has no utterance of {", ".join(lacking)}, which '
-                f"others have; keep the classes that every {by} has (labels), or leave {name} out"
+                f'balance = "{by}": in train of fold {fold.name} {name} has no utterance of '
+                f"{', '.join(lacking)}, which others have; keep the classes that every {by} has "
+                f"(labels), take more shots, or leave {name} out"
             )
 
 

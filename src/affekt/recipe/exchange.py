@@ -27,6 +27,11 @@ def exchange(recipe: Recipe, encoder: str, changes: Iterable[str] = ()) -> Recip
     """
     if not encoder:
         raise RecipeError("--encoder: nothing was given; name an encoder or a checkpoint")
+    if encoder == "opensmile" and recipe.pooling is not None:
+        raise RecipeError(
+            "--encoder opensmile: functionals are one frame, over which there is nothing to pool; "
+            "take a recipe of baselines/emodb, or log-mel, mfcc or a checkpoint"
+        )
     section = Section(name=encoder) if encoder in ENCODERS else _speech(recipe.encoder, encoder)
     section = _changed(section, changes)
     if section == recipe.encoder:

@@ -106,6 +106,8 @@ class Recipe(BaseModel):
         idle = [key for key in ("stage", "head", "mix") if getattr(self, key) != NETWORK[key]]
         if self.classifier is not None and idle:
             raise ValueError(f"a 'classifier' has no use for {', '.join(idle)}")
+        if self.classifier is not None and self.embeddings != ["test"]:
+            raise ValueError("'embeddings' are of a network; with a 'classifier' leave them out")
         if self.functionals.layers and (self.pooling or self.encoder.name == "opensmile"):
             raise ValueError("'functionals' are of frames, for a 'classifier'; leave them out")
         if not self.seeds or not self.corpus:

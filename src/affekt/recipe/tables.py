@@ -36,6 +36,7 @@ class Table:
 
     rows: dict[str, Recipe]
     varied: dict[str, str] = field(default_factory=dict)  # of a grid: short name, dotted key
+    notes: list[str] = field(default_factory=list)  # what a reader has to know of all rows
 
 
 def table(name: str, changes: Iterable[str] = ()) -> Table:

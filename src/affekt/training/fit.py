@@ -1,6 +1,7 @@
 """Train a recogniser on one fold and judge the fold's test side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from affekt import audio
-from affekt.batches import Ahead, UtteranceDataset
+from affekt.batches import Ahead, UtteranceDataset, in_order
 from affekt.encoders import ENCODERS
+from affekt.encoders.frames import Frames
 from affekt.errors import RecipeError
 from affekt.labels import order
 from affekt.losses import OBJECTIVES
@@ -26,7 +29,7 @@ from affekt.parts import build, find, options
 from affekt.recipe import Recipe
 from affekt.signals import Signals, is_random
 from affekt.training.optim import OPTIMIZERS, SCHEDULES
-from affekt.training.stage import Row, run_stage, to_judge
+from affekt.training.stage import JUDGED_AT_ONCE, Row, run_stage, to_judge
 from affekt.types import Fold, Prediction, Utterance
 
 Inputs = Mapping[str, Any]
@@ -47,24 +50,27 @@ class Fitted:
 
     model: Recogniser
     classes: list[str]
-    inputs: Inputs  # as Inputs of `train`, standardised where the encoder asks for it
+    see: Callable[[Sequence[Utterance]], Inputs]  # what the recogniser is given of utterances
     history: list[Row]
 
     def dataset(self, utterances: Sequence[Utterance]) -> UtteranceDataset:
         """Utterances as the recogniser takes them."""
-        return UtteranceDataset(utterances, self.inputs, self.classes)
+        return UtteranceDataset(utterances, self.see(utterances), self.classes)
 
 
 def check(recipe: Recipe) -> None:
     """Refuse a recipe whose network parts or stages do not fit their schemas."""
     assert recipe.pooling is not None
     options(MIXES, recipe.mix, "mix")
-    options(POOLINGS, recipe.pooling, "pooling")
-    options(HEADS, recipe.head, "head")
-    own_task = recipe.encoder.options.get("task")
+    pooling = build(POOLINGS, recipe.pooling, "pooling", 8)  # of any width: it judges its values
+    build(HEADS, recipe.head, "head", pooling.output_dim, 2)
+    learns_on = recipe.encoder.options.get("task") is not None
+    weighed = False
     for number, stage in enumerate(recipe.stage):
         objective = options(OBJECTIVES, stage.objective, "objective")
-        if objective.get("beta") and not own_task:
+        build(OBJECTIVES, stage.objective, "objective")
+        weighed |= bool(objective.get("beta"))
+        if objective.get("beta") and not learns_on:
             raise RecipeError(
                 f"stage.{number}.objective: beta = {objective['beta']:g} weighs the encoder's own "
                 'task, but it has none; give the encoder task = { heads = "kept" }, or "fresh" '
@@ -72,6 +78,11 @@ def check(recipe: Recipe) -> None:
             )
         options(OPTIMIZERS, stage.optimizer, "optimizer")
         options(SCHEDULES, stage.schedule, "schedule")
+    if learns_on and not weighed:
+        raise RecipeError(
+            "encoder 'speech': task masks frames for a loss that no stage weighs; give an "
+            "objective beta, such as 1e-3, or leave 'task' out"
+        )
 
 
 def recogniser(
@@ -131,12 +142,20 @@ def fitted(
     else:
         layers, _, dim = inputs[fold.train[0].key].shape
     standardise = _scales(recipe, fold, inputs, layers=layers, dim=dim)
-    seen = inputs
-    if not isinstance(standardise, nn.Identity):  # once per fold, not once per step
-        said = (*fold.train, *fold.dev, *fold.test)
-        seen = {u.key: standardise(inputs[u.key]) for u in dict.fromkeys(said)}
-    drawn = Signals(fold.train, steps, seed=seed) if live else seen
     model = recogniser(recipe, layers, dim, len(classes), encoder=encoder, standardise=standardise)
+    scales = deepcopy(standardise)  # stays where the inputs are
+
+    def see(utterances: Sequence[Utterance]) -> Inputs:
+        """Standardised and pooled where that never changes: once per fold, not once per step."""
+        seen = inputs
+        if not isinstance(scales, nn.Identity):
+            seen = {u.key: scales(inputs[u.key]) for u in dict.fromkeys(utterances)}
+        if not live and model.pools_the_same(layers):
+            seen = _pooled(model, seen, [*dict.fromkeys(utterances)])
+        return seen
+
+    seen = see((*fold.train, *fold.dev))
+    drawn = Signals(fold.train, steps, seed=seed) if live else seen
     train_side = UtteranceDataset(fold.train, drawn, classes)
     known = [u for u in fold.dev if u.emotion in classes]
     dev_side = UtteranceDataset(known, seen, classes)
@@ -147,7 +166,20 @@ def fitted(
         past = history[-1] if history else {}  # epochs and steps count on through the stages
         on = {key: past.get(key, 0) for key in ("epoch", "steps")}
         history += [{"stage": number, **row, **{k: row[k] + on[k] for k in on}} for row in rows]
-    return Fitted(model, classes, seen, history)
+    return Fitted(model, classes, see, history)
+
+
+@torch.no_grad()
+def _pooled(
+    model: Recogniser, inputs: Inputs, utterances: Sequence[Utterance]
+) -> dict[str, Float[Tensor, " R"]]:
+    """What the head is given of each utterance."""
+    found: dict[str, Float[Tensor, " R"]] = {}
+    with torch.random.fork_rng(devices=[]):  # a loader draws a number: training would draw others
+        for batch in in_order(UtteranceDataset(utterances, inputs, []), JUDGED_AT_ONCE):
+            assert isinstance(batch.inputs, Frames)
+            found |= dict(zip(batch.keys, model.pooled(batch.inputs), strict=True))
+    return found
 
 
 def _judged(

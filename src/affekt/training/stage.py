@@ -162,6 +162,7 @@ def run_stage(
         if monitored and stage.patience:
             watching.append(_patience(monitored, stage.patience))
         trainer = _trainer(stage, watching)
+        module.train()  # Lightning leaves the mode as it is, and an encoder comes as it is judged
         try:
             trainer.fit(module, batches, to_choose_on)
         except SystemExit:  # what Lightning makes of Ctrl-C
