@@ -175,17 +175,17 @@ def test_the_best_recipe_is_whole_and_can_be_run_and_be_a_base(searched, tmp_pat
 
 
 def test_a_mistake_within_a_trial_is_listed_and_the_others_go_on(searched, tmp_path):
-    changes = {"head": {"name": "deep-wccn", "hidden": 4}, "folds": ["03"]}
-    found = searched(6, keys={"head.alpha": {"low": 0.0, "high": 2.0}}, **changes)
+    changes = {"mix": {"name": "layer"}, "folds": ["03"]}
+    found = searched(8, keys={"mix.number": {"low": -1, "high": 2}}, **changes)
     for trial in found["trials"]:
-        failed = trial["values"]["head.alpha"] > 1
+        failed = trial["values"]["mix.number"] > 0  # log-mel has one layer
         assert trial["state"] == ("failed" if failed else "complete")
-        assert ("give one from 0 to 1" in (trial["reason"] or "")) == failed
+        assert ("the encoder has the layers 0 to 0" in (trial["reason"] or "")) == failed
     assert len({t["state"] for t in found["trials"]}) == 2
     for name in ("search.html", "search.md"):
-        assert "give one from 0 to 1" in (tmp_path / "out" / name).read_text()
-    keys = {"head.alpha": {"low": 1.5, "high": 2.0}}
-    with pytest.raises(RunError, match="no trial came to a score:\n- Deep-WCCN: alpha is"):
+        assert "the encoder has the layers 0 to 0" in (tmp_path / "out" / name).read_text()
+    keys = {"mix.number": {"low": 1, "high": 2}}
+    with pytest.raises(RunError, match="no trial came to a score:\n- mix 'layer': number = "):
         searched(2, out="none", keys=keys, **changes)
 
 

@@ -67,8 +67,6 @@ class Wav2Vec2Task(nn.Module):
             mask: the frames that were masked.
             negatives: for each frame the numbers of its distractors; drawn if not given.
         """
-        if negatives is None:
-            negatives = sampled(mask, self.distractors)
         if not mask.any():  # of nothing there is no mean
             zero = context.sum() * 0.0
             return Losses(zero, {"contrastive": zero, "diversity": zero})
@@ -80,9 +78,11 @@ class Wav2Vec2Task(nn.Module):
         context: Float[Tensor, "B T D"],
         latent: Float[Tensor, "B T C"],
         mask: Bool[Tensor, "B T"],
-        negatives: Int[Tensor, "B T K"],
+        negatives: Int[Tensor, "B T K"] | None,
     ) -> Losses:
         quantized = self.quantizer(latent, mask)
+        if negatives is None:
+            negatives = sampled(mask, self.distractors)
         q = nn.functional.normalize(self.project_q(quantized.frames), dim=2)
         c = nn.functional.normalize(self.project_hid(context), dim=2)
         similar = (c @ q.transpose(1, 2)) / self.temperature  # (B, T, T)
