@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,32 @@ TEMPLATES = Path(__file__).parent
 DIGITS = 6  # of a number in a JSON report
 
 
-def render(template: str, **values: Any) -> str:
-    """The page that a template makes of the values."""
+def render(
+    template: str,
+    *,
+    folder: Path = TEMPLATES,
+    filters: Mapping[str, Callable[..., str]] | None = None,
+    **values: Any,
+) -> str:
+    """The page that a template makes of the values.
+
+    Args:
+        template: its file's name.
+        folder: where it lies; what it extends may lie here.
+        filters: that it has beside those for scores.
+        values: by the names that it has for them.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=template.endswith(".html.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"score": score, "interval": interval, "duration": duration}
-    environment.filters |= {"spread": spread, "signed": signed}
+    environment.filters |= {"spread": spread, "signed": signed, **(filters or {})}
     return environment.get_template(template).render(**values)
 
 

@@ -111,8 +111,4 @@ def prepare(recipe: Recipe, folds: Sequence[Fold], progress: Progress) -> Prepar
     ready = experiment.prepare(recipe, folds, sides=READ, progress=progress)
     _refuse_without_dev(ready.folds)
     withheld = [replace(fold, test=(WITHHELD,)) for fold in ready.folds]
-    features = ready.features
-    if isinstance(features, dict):  # whose clips are all scaled, also those of test
-        clip = features[withheld[0].train[0].key]
-        features = features | {WITHHELD.key: clip[:, :0]}
-    return replace(ready, folds=withheld, features=features)
+    return replace(ready, folds=withheld)

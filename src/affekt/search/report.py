@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from optuna.trial import FrozenTrial, TrialState
 
 from affekt import disk
@@ -119,16 +118,8 @@ def write(found: Mapping[str, Any], recipe: Recipe, space: Space, out: Path) -> 
 
 def _render(template: str, **found: Any) -> str:
     """A page of the templates beside this file, in the style of the other reports."""
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATES, pages.TEMPLATES]),
-        autoescape=template.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"score": pages.score, "duration": pages.duration}
-    environment.filters |= {"spelt": pictures.spelt, "tried": tried}
-    return environment.get_template(template).render(**found)
+    filters = {"spelt": pictures.spelt, "tried": tried}
+    return pages.render(template, folder=TEMPLATES, filters=filters, **found)
 
 
 def tried(of: Mapping[str, Any] | Sequence[Any]) -> str:
