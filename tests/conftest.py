@@ -12,6 +12,7 @@ import pytest
 
 # Models of a few weights: threads would only wait for each other. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["AFFEKT_JOBS"] = "1"  # a process of its own for a few weights would only be begun
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
 
 REPOSITORY = Path(__file__).parent.parent

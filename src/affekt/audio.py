@@ -174,16 +174,23 @@ def seconds(utterance: Utterance, steps: Sequence[Step] = ()) -> float:
 
 
 def _seconds(utterance: Utterance) -> float:
-    """From the file's header if that says so."""
     if utterance.end is not None:
         return utterance.end - utterance.start
     try:
-        with soundfile.SoundFile(utterance.audio) as file:
-            if file.frames < UNKNOWN:
-                return max(0.0, file.frames / file.samplerate - utterance.start)
-        samples, rate = decode(utterance.audio, utterance.start)
+        state = utterance.audio.stat()
+        whole = _file_seconds(utterance.audio, state.st_size, state.st_mtime_ns)
     except (AudioError, *DAMAGE):
         return 0.0
+    return max(0.0, whole - utterance.start)
+
+
+@cache
+def _file_seconds(path: Path, _size: int, _modified: int) -> float:
+    """From the file's header if that says so."""
+    with soundfile.SoundFile(path) as file:
+        if file.frames < UNKNOWN:
+            return file.frames / file.samplerate
+    samples, rate = decode(path)
     return len(samples) / rate
 
 

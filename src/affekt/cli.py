@@ -5,7 +5,6 @@ inputs failed and are listed.
 """
 
 import json
-import logging
 import os
 import sys
 from functools import partial
@@ -14,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.text import Text
 
 from affekt import asked, screen
@@ -51,6 +49,10 @@ Options = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", help="An option of the corpus's reader: -s channel=song."),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, envvar="AFFEKT_JOBS", help="Folds side by side; as is fastest without."),
+]
 Overwrite = Annotated[bool, typer.Option(help="Start over what lies in the run's folder.")]
 
 
@@ -62,11 +64,12 @@ def run(
     encoder: Encoder = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME without.")] = None,
     overwrite: Overwrite = False,
+    jobs: Jobs = None,
 ) -> None:
     """Run a recipe: train and test every fold, write predictions and report."""
     loaded = asked.recipe(recipe, changes, encoder)
     folder = out or Path("runs") / asked.name_of(recipe)
-    skipped = _run(loaded, asked.folders(data), folder, overwrite=overwrite)
+    skipped = _run(loaded, asked.folders(data), folder, overwrite=overwrite, jobs=jobs)
     _show(folder)
     _tell_of_changes(changes, expected=bool(loaded.expected))
     screen.say(f"Report: {folder / 'report.html'}")
@@ -83,6 +86,7 @@ def reproduce(
     found: Found = None,
     out: Annotated[Path | None, typer.Option(help="For all rows; runs/TABLE without.")] = None,
     overwrite: Overwrite = False,
+    jobs: Jobs = None,
 ) -> None:
     """Run every row of a table and print them side by side, with intervals and paired tests."""
     from affekt.evaluation.table import results, write
@@ -93,7 +97,9 @@ def reproduce(
         screen.tell(note)
     folder = out or Path("runs") / asked.name_of(table)
     told = {"folder": folder, "table": table, "tell": screen.tell}
-    done = run_all(chosen.rows, asked.folders(data), partial(_run, overwrite=overwrite), **told)
+    done = run_all(
+        chosen.rows, asked.folders(data), partial(_run, overwrite=overwrite, jobs=jobs), **told
+    )
     title = " ".join(["affekt reproduce", table, *asked.words(encoder, changes, found)])
     kept = {"missing": done.missing, "varied": chosen.varied, "notes": chosen.notes}
     made = results(done.runs, folder, title, **kept)
@@ -116,6 +122,7 @@ def matrix(
     ] = "all",
     out: Annotated[Path | None, typer.Option(help="Folder; runs/NAME-matrix without.")] = None,
     overwrite: Overwrite = False,
+    jobs: Jobs = None,
 ) -> None:
     """Train a recipe on subsets of its corpora and test each on all: what is lost across them."""
     from affekt import matrix
@@ -127,7 +134,7 @@ def matrix(
     rows, notes = asked.searched(rows, found)
     folder = out or Path("runs") / f"{asked.name_of(recipe)}-matrix"
     told = {"folder": folder, "table": recipe, "tell": screen.tell}
-    done = run_all(rows, folders, partial(_run, overwrite=overwrite), **told)
+    done = run_all(rows, folders, partial(_run, overwrite=overwrite, jobs=jobs), **told)
     words = ("affekt matrix", recipe, *asked.words(encoder, changes, found, subsets=subsets))
     trained = {name: row.train_on for name, row in rows.items()}
     made = results(done.runs, folder, " ".join(words), trained=trained, missing=done.missing)
@@ -187,8 +194,10 @@ def search(
     prune: Annotated[
         bool, typer.Option("--prune/--no-prune", help="End trials that fall behind after a fold.")
     ] = False,
+    jobs: Jobs = None,
 ) -> None:
     """Search hyper-parameters on the dev sides, with Optuna's TPE."""
+    from affekt import parallel
     from affekt.search import run as searching
     from affekt.search.shown import show
     from affekt.search.space import Space
@@ -196,16 +205,10 @@ def search(
     loaded = asked.recipe(recipe, changes, encoder)
     folder = out or Path("runs") / f"{asked.name_of(recipe)}-search"
     settings = {"storage": storage, "data": asked.folders(data), "seed": seed, "prune": prune}
+    settings |= {"trials": trials, "out": folder, "jobs": jobs or parallel.wanted(loaded)}
     try:
         with screen.progress() as progress:
-            found = searching.search(
-                loaded,
-                Space.load(space),
-                trials=trials,
-                out=folder,
-                progress=progress,
-                **settings,
-            )
+            found = searching.search(loaded, Space.load(space), progress=progress, **settings)
     except KeyboardInterrupt:
         screen.tell("stopped; the same command goes on with the trials that are done")
         raise
@@ -333,10 +336,16 @@ def cache(
 
 
 def _run(
-    recipe: Any, data: dict[str, Path], folder: Path, *, overwrite: bool, what: str = ""
+    recipe: Any,
+    data: dict[str, Path],
+    folder: Path,
+    *,
+    overwrite: bool,
+    jobs: int | None,
+    what: str = "",
 ) -> int:
     """Run a recipe with progress on the screen; how many recordings were left out."""
-    from affekt import experiment
+    from affekt import experiment, parallel
 
     if overwrite:
         from affekt import run_folder
@@ -344,7 +353,8 @@ def _run(
         run_folder.clear(folder)
     try:
         with screen.progress(what) as progress:
-            experiment.run(recipe, data=data, out=folder, progress=progress)
+            side_by_side = jobs or parallel.wanted(recipe)
+            experiment.run(recipe, data=data, out=folder, jobs=side_by_side, progress=progress)
     except KeyboardInterrupt:
         there = folder.exists()
         rest = f"the same command goes on with what is in {folder}" if there else "nothing is kept"
@@ -383,13 +393,7 @@ def main() -> None:
     # Threads that wait for each other sleep instead of spinning: on idle cores spinning gains
     # little, beside another process it makes a training step over ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    handler: logging.Handler = logging.StreamHandler()  # not wrapped: a file is searched for paths
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    if sys.stderr.isatty():
-        handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-    log = logging.getLogger("affekt")
-    log.handlers = [handler]
-    log.setLevel(logging.INFO)
+    screen.log()
     try:
         app()
     except AffektError as e:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from affekt import audio, corpora, disk, labels, protocols, run_folder
+from affekt import audio, corpora, disk, labels, parallel, protocols, run_folder
 from affekt.environment import environment
 from affekt.errors import AudioError, CorpusError, ProtocolError, RecipeError, nearest
 from affekt.evaluation import log as training_log
@@ -49,6 +49,7 @@ def run(
     *,
     data: Mapping[str, Path] | None = None,
     out: Path,
+    jobs: int = 1,
     progress: Progress = lambda *_: None,
 ) -> Path:
     """The folder of the finished run, its predictions and report written.
@@ -56,6 +57,7 @@ def run(
     Args:
         data: the folder of each corpus; EmoDB comes with affekt.
         out: the run's folder; a run of the same recipe in it goes on.
+        jobs: folds that are trained side by side, each on one core if there are several.
 
     Raises:
         AffektError: the recipe, a corpus, a recording or the folder is not what it should be.
@@ -69,7 +71,7 @@ def run(
     ready = prepare(recipe, folds, progress=progress)
     about = {"corpora": described, "encoder": identity(recipe), "skipped": ready.skipped}
     run_folder.bind(out, ready.folds, about | {"notes": notes(recipe, ready.folds)})
-    if _train(recipe, ready, out=out, progress=progress):
+    if _train(recipe, ready, out=out, jobs=jobs, progress=progress):
         _add_environment(out / "environment.json", began, time.monotonic() - started)
     progress("report", 0, 1)
     from affekt.evaluation.report import report
@@ -107,9 +109,8 @@ def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
     if recipe.few_shot:
         shots, seed = recipe.few_shot.shots, recipe.few_shot.seed
         folds = [protocols.few_shot(f, corpus, shots=shots, seed=seed) for f in folds]
-    if recipe.balance != "none":
-        for fold in folds:
-            protocols.refuse_lacking(fold, recipe.balance)
+    for fold in folds:
+        protocols.refuse_lacking(fold, recipe.balance)
     names = [f.name for f in folds]
     if odd := [n for n in names if names.count(n) > 1 or not re.fullmatch(r"\w[\w.-]*", n)]:
         raise ProtocolError(
@@ -296,51 +297,53 @@ def _refuse_one_class(folds: Sequence[Fold]) -> None:
             )
 
 
-def _train(recipe: Recipe, ready: Prepared, *, out: Path, progress: Progress) -> int:
+def _train(recipe: Recipe, ready: Prepared, *, out: Path, jobs: int, progress: Progress) -> int:
     """One model per seed and fold, unless its predictions are there; how many were trained."""
-    work = [(seed, fold) for seed in recipe.seeds for fold in ready.folds]
-    trained = 0
-    for n, (seed, fold) in enumerate(work):
-        folder = out / f"seed-{seed}" / f"fold-{fold.name}"
-        if (folder / "predictions.jsonl").exists():
-            continue
-        progress(f"seed {seed}, fold {fold.name}", n, len(work))
+    every = [(seed, fold) for seed in recipe.seeds for fold in ready.folds]
+    folders = [out / f"seed-{seed}" / f"fold-{fold.name}" for seed, fold in every]
+    lacking = [n for n, at in enumerate(folders) if not (at / "predictions.jsonl").exists()]
+    work = [(recipe, *every[n], ready.steps, folders[n] / "model") for n in lacking]
+    act: Callable[..., Any] = _classify if recipe.classifier else _fit
+    made = parallel.each(act, work, ready.features, jobs)
+    for n in lacking:
+        (seed, fold), folder = every[n], folders[n]
+        progress(f"seed {seed}, fold {fold.name}", n, len(every))
+        trained = next(made)
         folder.mkdir(parents=True, exist_ok=True)
-        if recipe.balance != "none":
-            fold = protocols.balanced(fold, recipe.balance)
-        if recipe.classifier:
-            judged = _classify(recipe, fold, ready.features, seed)
-        else:
-            judged = _fit(recipe, fold, ready, seed=seed, folder=folder, out=out)
-        files.write(folder / "predictions.jsonl", judged)
-        trained += 1
-    return trained
+        if not recipe.classifier:
+            _keep(trained, folder)
+            training_log.replace(out / "log.csv", seed, fold.name, trained.history)
+        judged = trained if recipe.classifier else trained.predictions
+        files.write(folder / "predictions.jsonl", judged)  # last: what it stands for is whole
+    return len(lacking)
 
 
-def _classify(recipe: Recipe, fold: Fold, features: Clips, seed: int) -> list[Prediction]:
+def _classify(
+    clips: Clips, recipe: Recipe, seed: int, fold: Fold, _: object, __: object
+) -> list[Prediction]:
     from affekt.classical import CLASSIFIERS, classify
 
     assert recipe.classifier
     classifier = build(CLASSIFIERS, recipe.classifier, "classifier", seed)
-    return classify(fold, features, classifier, seed=seed)
+    return classify(protocols.balanced(fold, recipe.balance), clips, classifier, seed=seed)
 
 
 def _fit(
-    recipe: Recipe, fold: Fold, ready: Prepared, *, seed: int, folder: Path, out: Path
-) -> list[Prediction]:
+    clips: Clips, recipe: Recipe, seed: int, fold: Fold, steps: Sequence[audio.Step], model: Path
+) -> Any:
     from affekt.training import fit
 
-    trained = fit.train(
-        recipe, fold, ready.features, seed=seed, steps=ready.steps, folder=folder / "model"
-    )
+    fold = protocols.balanced(fold, recipe.balance)
+    return fit.train(recipe, fold, clips, seed=seed, steps=steps, folder=model)
+
+
+def _keep(trained: Any, folder: Path) -> None:
     for side, (utterances, vectors) in trained.embeddings.items():
         name = "embeddings" if side == "test" else f"embeddings-{side}"
         if side != "test":  # whose lines are those of predictions.jsonl
             disk.write_json(folder / f"{name}.json", [_who(u) for u in utterances])
         # Half precision: the pairs of correlation pooling are 32,640 numbers for each utterance.
         np.save(folder / f"{name}.npy", vectors.astype(np.float16))
-    training_log.replace(out / "log.csv", seed, fold.name, trained.history)
-    return trained.predictions
 
 
 def _who(u: Utterance) -> dict[str, str | None]:

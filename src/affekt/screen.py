@@ -1,5 +1,6 @@
 """What the command line shows: tables of runs, of paired tests and of corpora, and progress."""
 
+import logging
 import math
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.filesize import decimal
+from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
@@ -30,6 +32,17 @@ LEGEND = (
     "UA = UAR = recall averaged over the classes; WA = accuracy; [low, high] = 95 % interval, "
     "bootstrap over speakers; over folds = mean (standard deviation)"
 )
+
+
+def log() -> None:
+    """What affekt logs goes to standard error."""
+    handler: logging.Handler = logging.StreamHandler()  # not wrapped: a file is searched for paths
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    if sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    ours = logging.getLogger("affekt")
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)
 
 
 def say(text: str) -> None:

@@ -27,9 +27,14 @@ def test_pairs_differ_in_one_key_and_what_only_tells_of_a_recipe_does_not_count(
         "c": {"title": "C", "row": 3, "head": {"name": "mlp"}, "seeds": [0, 1]},
         "d": {"title": "D", "row": 4, "head": {"name": "mlp"}, "seeds": [0, 1], "train_on": ["x"]},
     }
-    assert differences.of_one_key(recipes) == {
-        ("a", "b"): "head", ("b", "c"): "seeds", ("c", "d"): "train_on"
-    }  # fmt: skip
+    alone = {("a", "b"): "head", ("b", "c"): "seeds", ("c", "d"): "train_on"}
+    assert differences.of_one_key(recipes, dict.fromkeys(recipes, {})) == alone
+    grid = {"a": "x", "b": "y", "c": "x", "d": "y"}
+    varied = {name: {"base": base, "seeds": name} for name, base in grid.items()}
+    assert differences.of_one_key(recipes, varied) == alone | {
+        ("a", "c"): "seeds",
+        ("b", "d"): "seeds",
+    }
 
 
 def test_each_key_has_a_picture_of_its_pairs_with_a_mark_per_corpus(runs, tmp_path):

@@ -62,6 +62,10 @@ class CachedFrames(Mapping[str, Clip]):
         self.store = FrameStore(*self._store(), storage=self.options["storage"])
         self._encoder: speech.Speech | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process loads the encoder itself, if ever it needs one."""
+        return self.__dict__ | {"_encoder": None}
+
     def _store(self) -> tuple[str, dict[str, Any]]:
         """The name of the encoder's store, and what it says about itself."""
         key = speech.identity(self.options, self.device)

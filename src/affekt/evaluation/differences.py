@@ -11,20 +11,33 @@ from affekt.evaluation.plots import Mark
 Tests = Mapping[str, Sequence[Comparison]]  # by corpus
 
 
-def of_one_key(recipes: Mapping[str, Mapping[str, Any]]) -> dict[Pair, str]:
+def of_one_key(
+    recipes: Mapping[str, Mapping[str, Any]], varied: Mapping[str, Mapping[str, Any]]
+) -> dict[Pair, str]:
     """The pairs of runs whose recipes differ in one key, and this key: {("a", "b"): "head"}.
 
-    What tells of a recipe without changing the run, such as its title, does not count.
+    What tells of a recipe without changing the run, such as its title, does not count. Rows of a
+    grid that differ in more are a pair if the grid varies one key between them: their `base`.
+
+    Args:
+        recipes: by the names of the runs.
+        varied: the value of each key that a grid varies, likewise.
     """
     from affekt.recipe.recipe import OWN
 
     found = {}
     for a, b in combinations(recipes, 2):
         left, right = recipes[a], recipes[b]
-        keys = {key for key in (*left, *right) if left.get(key) != right.get(key)} - {*OWN}
+        keys = _differing(left, right) - {*OWN}
+        if len(keys) > 1:
+            keys = _differing(varied[a], varied[b])
         if len(keys) == 1:
             found[a, b] = keys.pop()
     return found
+
+
+def _differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> set[str]:
+    return {key for key in (*left, *right) if left.get(key) != right.get(key)}
 
 
 def procedure(tests: Tests, keys: Mapping[Pair, str]) -> str:

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from affekt.protocols.grouping import natural
 from affekt.types import Prediction
 
 DIGITS = 6  # of a probability
-REQUIRED = {f.name for f in fields(Prediction)}
+REQUIRED = [f.name for f in fields(Prediction)]
 TEXTS = ("id", "corpus", "fold", "truth", "label")
 
 
@@ -24,7 +24,7 @@ def write(path: Path, predictions: Iterable[Prediction]) -> None:
 
 
 def _line(prediction: Prediction) -> str:
-    row = asdict(prediction)
+    row = {name: getattr(prediction, name) for name in REQUIRED}
     row["probabilities"] = {k: round(float(v), DIGITS) for k, v in row["probabilities"].items()}
     return json.dumps(row, ensure_ascii=False) + "\n"
 
@@ -75,7 +75,7 @@ def _read_file(path: Path) -> list[Prediction]:
 
 def _parse(line: str) -> Prediction:
     row = json.loads(line)
-    if not isinstance(row, dict) or row.keys() != REQUIRED:
+    if not isinstance(row, dict) or row.keys() != set(REQUIRED):
         given = sorted(row) if isinstance(row, dict) else row
         raise ValueError(f"expected the fields {sorted(REQUIRED)}, got {given}")
     for name in TEXTS:

@@ -71,7 +71,8 @@ def results(
         row(name, judged[name], run, folder=folder, varied=varied) for name, run in runs.items()
     ]
     recipes = {name: predictions.read_recipe(run / "recipe.toml") for name, run in runs.items()}
-    keys, several = differences.of_one_key(recipes), by_corpus.corpora(rows)
+    keys = differences.of_one_key(recipes, {row["name"]: row["varied"] for row in rows})
+    several = by_corpus.corpora(rows)
     return Results(
         title=title,
         rows=rows,

@@ -72,31 +72,31 @@ class DeepWCCN(nn.Module):
 
     @torch.no_grad()
     def _learn(self, x: Float[Tensor, "B D"], labels: Int[Tensor, " B"]) -> None:
-        counts, sums, products = _sums(x, labels, len(self.batches))
-        told = (counts > 1) & products.isfinite().all(dim=(1, 2))
-        if not told.any():
+        counts, covariance = _covariances(x, labels, len(self.batches))
+        finite = covariance.diagonal(dim1=1, dim2=2).isfinite().all(dim=1)
+        told = ((counts > 1) & finite).nonzero().flatten().tolist()
+        if not told:
             return
-        mean = sums[told] / counts[told, None]
-        outer = mean[:, :, None] * mean[:, None]
-        covariance = products[told] / counts[told, None, None] - outer  # of eq. (4)
         self.batches[told] += 1
         if self.update == "ema":
-            new = self._projection(covariance)
-            first = self.batches.sum() == told.sum()
+            new = self._projection(covariance[told].mean(dim=0))
+            first = self.batches.sum() == len(told)
             self.b.copy_(new if first else self.momentum * self.b + (1 - self.momentum) * new)
             return
-        off = covariance - self.covariance[told]
-        self.covariance[told] += off / self.batches[told, None, None]  # eq. (6)
-        self.b.copy_(self._projection(self.covariance[self.batches > 0]))
+        for c in told:
+            self.covariance[c].lerp_(covariance[c], 1 / int(self.batches[c]))  # eq. (6)
+        known = (self.batches > 0).sum()  # S_c of the others is zero
+        self.b.copy_(self._projection(self.covariance.sum(dim=0) / known))
 
-    def _projection(self, covariance: Float[Tensor, "C D D"]) -> Float[Tensor, "D D"]:
-        """B, the lower Cholesky factor of W~^-1, eqs. (4), (5) and (7)."""
-        w = covariance.mean(dim=0)
+    def _projection(self, w: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
+        """B, the lower Cholesky factor of W~^-1, eqs. (5) and (7)."""
         identity = torch.eye(len(w), dtype=w.dtype, device=w.device)
         w = (1 - self.alpha) * w + self.alpha * identity
         if self.alpha < RIDGE and _is_singular(w):
             w = w + RIDGE * w.diagonal().mean().clamp(min=RIDGE) * identity
-        return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(w)))
+        # W~ = U U^T with U upper triangular: the factor of W~ read backwards. B = U^-T.
+        backwards = torch.linalg.cholesky(w.flip(0, 1))
+        return torch.linalg.solve_triangular(backwards, identity, upper=False).flip(0, 1).mT
 
 
 def _is_singular(w: Float[Tensor, "D D"]) -> bool:
@@ -104,15 +104,20 @@ def _is_singular(w: Float[Tensor, "D D"]) -> bool:
     return bool(spread[0] <= len(w) * torch.finfo(w.dtype).eps * spread[-1])
 
 
-def _sums(
+def _covariances(
     x: Float[Tensor, "B D"], labels: Int[Tensor, " B"], classes: int
-) -> tuple[Float[Tensor, " C"], Float[Tensor, "C D"], Float[Tensor, "C D D"]]:
-    """Of each class how many, their sum, and the sum of their outer products, of all processes."""
-    member = nn.functional.one_hot(labels, classes).to(x.dtype)
-    counts = member.sum(dim=0)
-    sums = member.T @ x
-    products = torch.einsum("bc,bd,be->cde", member, x, x)
+) -> tuple[Int[Tensor, " C"], Float[Tensor, "C D D"]]:
+    """Of each class how many, and their covariance, eq. (4); in the batch of all processes."""
+    each = [x[labels == c] for c in range(classes)]
+    counts = _of_all(labels.bincount(minlength=classes))
+    means = _of_all(torch.stack([own.sum(dim=0) for own in each])) / counts[:, None]
+    off = [own - mean for own, mean in zip(each, means, strict=True)]
+    products = _of_all(torch.stack([own.T @ own for own in off]))
+    return counts, products.div_(counts[:, None, None])
+
+
+def _of_all(part: Tensor) -> Tensor:
+    """The sum over the processes of DDP."""
     if distributed.is_available() and distributed.is_initialized():
-        for part in (counts, sums, products):
-            distributed.all_reduce(part)
-    return counts, sums, products
+        distributed.all_reduce(part)
+    return part

@@ -11,7 +11,7 @@ from typing import Literal
 from affekt.errors import ProtocolError, nearest
 from affekt.types import Fold, Utterance
 
-By = Literal["language", "corpus"]
+By = Literal["none", "language", "corpus"]  # none: all of it is one group
 Groups = dict[str, list[Utterance]]
 
 
@@ -85,7 +85,7 @@ def refuse_lacking(fold: Fold, by: By) -> None:
 def _groups(utterances: Sequence[Utterance], by: By) -> Groups:
     groups: Groups = {}
     for u in utterances:
-        name = getattr(u, by)
+        name = "" if by == "none" else getattr(u, by)
         if name is None:
             raise ProtocolError(
                 f'balance = "{by}": {u.key} has no {by}; name it in the corpus, or balance '

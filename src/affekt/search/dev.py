@@ -9,9 +9,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from affekt import audio, experiment, protocols
+from affekt import audio, experiment, parallel, protocols
 from affekt.errors import ProtocolError, RecipeError
-from affekt.experiment import Prepared, Progress
+from affekt.experiment import Clips, Prepared, Progress
 from affekt.recipe import Recipe
 from affekt.types import Corpus, Fold, Utterance
 
@@ -76,26 +76,21 @@ def content(folds: Sequence[Fold]) -> str:
 class Bench:
     """Scores recipes on the dev sides of the same folds; features are made when first needed."""
 
-    def __init__(self, folds: Sequence[Fold], progress: Progress) -> None:
+    def __init__(self, folds: Sequence[Fold], jobs: int, progress: Progress) -> None:
         self._folds = folds
+        self._jobs = jobs
         self._progress = progress
         self._made_of = ""
         self._ready: Prepared | None = None
 
     def scores(self, recipe: Recipe, what: str) -> Iterator[dict[str, Any]]:
         """The seed, fold and score of one training after another; `what` names them on screen."""
-        from affekt.training import fit
-
         ready = self.prepared(recipe)
-        last, measured = len(recipe.stage) - 1, measure(recipe)
-        work = [(seed, fold) for seed in recipe.seeds for fold in ready.folds]
-        for n, (seed, fold) in enumerate(work):
+        work = [(recipe, seed, fold, ready.steps) for seed in recipe.seeds for fold in ready.folds]
+        made = parallel.each(_score, work, ready.features, self._jobs)
+        for n, (_, seed, fold, _) in enumerate(work):
             self._progress(f"{what}, seed {seed}, fold {fold.name}", n, len(work))
-            if recipe.balance != "none":
-                fold = protocols.balanced(fold, recipe.balance)
-            made = fit.fitted(recipe, fold, ready.features, seed=seed, steps=ready.steps)
-            score = max(row[measured] for row in made.history if row["stage"] == last)
-            yield {"seed": seed, "fold": fold.name, "score": score}
+            yield {"seed": seed, "fold": fold.name, "score": next(made)}
 
     def prepared(self, recipe: Recipe) -> Prepared:
         """Features as this recipe wants them; those of the last one if it wants the same."""
@@ -104,6 +99,17 @@ class Bench:
             self._ready = None  # two do not lie in memory
             self._ready, self._made_of = prepare(recipe, self._folds, self._progress), made_of
         return self._ready
+
+
+def _score(
+    clips: Clips, recipe: Recipe, seed: int, fold: Fold, steps: Sequence[audio.Step]
+) -> float:
+    from affekt.training import fit
+
+    fold = protocols.balanced(fold, recipe.balance)
+    made = fit.fitted(recipe, fold, clips, seed=seed, steps=steps)
+    last = len(recipe.stage) - 1
+    return max(row[measure(recipe)] for row in made.history if row["stage"] == last)
 
 
 def prepare(recipe: Recipe, folds: Sequence[Fold], progress: Progress) -> Prepared:

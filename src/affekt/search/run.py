@@ -34,6 +34,7 @@ def search(
     data: Mapping[str, Path] | None = None,
     seed: int = 0,
     prune: bool = False,
+    jobs: int = 1,
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
     """What was found, as search.json holds it, its files written.
@@ -45,6 +46,7 @@ def search(
         data: the folder of each corpus; EmoDB comes with affekt.
         seed: of the sampler; the recipe has its own.
         prune: end a trial whose mean over folds so far is below the median of the others.
+        jobs: folds that are trained side by side, each on one core if there are several.
 
     Raises:
         AffektError: recipe, space, corpus or storage is not what it should be, or no trial came to
@@ -61,7 +63,7 @@ def search(
     _refuse_strangers(out, about, storage)
     out.mkdir(parents=True, exist_ok=True)
     trained = study.open_study(storage, about, prune=prune)
-    bench = dev.Bench(folds, progress)
+    bench = dev.Bench(folds, jobs, progress)
     if len(study.counted(trained)) < trials:
         bench.prepared(recipe)  # a recording that cannot be used is no trial's fault
     study.work(

@@ -1,0 +1,91 @@
+"""Trainings in processes of their own are those of this process."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from affekt import experiment, parallel
+from affekt.errors import RecipeError
+from affekt.recipe import Recipe
+from affekt.search.dev import Bench
+
+SPECTRAL = {"encoder": {"name": "log-mel", "bands": 8}}
+FUNCTIONALS = {"encoder": {"name": "opensmile", "features": "eGeMAPSv02"}}
+NETWORK = {"pooling": {"name": "mean-std", "dim": 4}, "stage": [{"epochs": 2, "batch_size": 4}]}
+FOREST = {"classifier": {"name": "random-forest", "trees": 5}}
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def recipe(*parts: dict) -> Recipe:
+    values = {
+        "corpus": {"name": "emodb", "labels": "4-class"},
+        "protocol": {"name": "leave-one-speaker-out", "dev": "next-speaker"},
+    }
+    for part in parts:
+        values |= part
+    return Recipe.parse(values)
+
+
+def add(clips, key: str, number: int) -> float:
+    if number < 0:
+        raise RecipeError(f"{key}: {number} is below zero")
+    return float(clips[key].sum()) + number
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.tensor])
+def test_results_come_in_order_and_clips_arrive_as_they_are(make):
+    clips = {"a": make([[1.0, 2.0]]), "b": make([4.0]), "none": make([[], []])}
+    work = [("a", 1), ("b", 2), ("a", 3), ("none", 4)]
+    assert list(parallel.each(add, work, clips, 2)) == [4, 6, 6, 4]
+    shapes = {key: tuple(clip.shape) for key, clip in parallel._Packed(clips).clips().items()}
+    assert shapes == {"a": (1, 2), "b": (1,), "none": (2, 0)}
+    assert isinstance(parallel._Packed(clips).clips()["a"], type(clips["a"]))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_mistake_is_told_as_it_is(jobs):
+    with pytest.raises(RecipeError, match="a: -1 is below zero"):
+        list(parallel.each(add, [("a", -1), ("a", 1)], {"a": np.ones(2)}, jobs))
+
+
+@pytest.mark.parametrize("parts", [(SPECTRAL, NETWORK), (FUNCTIONALS, FOREST)])
+def test_side_by_side_gives_the_bytes_of_one_after_the_other(emodb_of_noise, tmp_path, parts):
+    def run(jobs: int) -> dict[Path, bytes]:
+        out = tmp_path / str(jobs)
+        data = {"emodb": emodb_of_noise}
+        experiment.run(recipe(*parts), data=data, out=out, jobs=jobs)
+        made = [*out.rglob("*.jsonl"), *out.rglob("*.npy"), *out.rglob("log.csv")]
+        return {f.relative_to(out): f.read_bytes() for f in made}
+
+    one, two = run(1), run(2)
+    assert len(one) >= 4
+    assert one == two
+
+
+def test_frames_of_a_cache_are_read_side_by_side(emodb_of_noise, checkpoint, tmp_path):
+    speech = {"encoder": {"name": "speech", "model": str(checkpoint("wav2vec2"))}}
+
+    def scores(jobs: int) -> list[dict]:
+        wanted = recipe(speech, NETWORK)
+        corpus, _ = experiment.read(wanted, {"emodb": emodb_of_noise})
+        bench = Bench(experiment.divide(wanted, corpus), jobs, lambda *_: None)
+        return list(bench.scores(wanted, "trial"))
+
+    assert scores(2) == scores(1)
+
+
+@pytest.mark.parametrize(
+    ("parts", "cores", "jobs"),
+    [
+        ((SPECTRAL, NETWORK), 2, 2),
+        ((FUNCTIONALS, FOREST), 64, parallel.MOST),
+        (({"encoder": {"name": "speech", "model": "m", "trainable": "all"}}, NETWORK), 2, 1),
+    ],
+)
+def test_as_many_as_there_are_cores_unless_an_encoder_is_trained(monkeypatch, parts, cores, jobs):
+    monkeypatch.setattr("affekt.threads.cores", lambda: cores)
+    monkeypatch.setattr("affekt.encoders.speech.processor", lambda: torch.device("cpu"))
+    assert parallel.wanted(recipe(*parts)) == jobs
