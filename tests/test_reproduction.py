@@ -33,6 +33,13 @@ def test_what_is_missing_is_found_before_anything_runs(rows):
     assert "Did you mean 'mean'" in found["wrong"]
 
 
+def test_one_folder_without_a_name_is_not_enough_for_several_corpora():
+    figure = {"figure": Recipe.load("deep-wccn/de-en-pl/small")}
+    told = lacking(figure, {"": Path("corpora")})["figure"]
+    assert "--data corpora: the recipe has several corpora, emodb, ravdess, nemo; say which" in told
+    assert "--data emodb=DIR" in told
+
+
 def test_a_folder_that_is_not_there_is_missing(rows):
     found = lacking({"iemocap": rows["iemocap"]}, {"iemocap": Path("/no/such")})
     assert "no corpus 'iemocap' at /no/such" in found["iemocap"]

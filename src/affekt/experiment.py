@@ -162,9 +162,14 @@ def folders(sections: Sequence[CorpusSection], data: Mapping[str, Path]) -> dict
         raise CorpusError(
             f"--data {strange[0]}=...: the recipe has no such corpus; it has {', '.join(names)}"
         )
+    if "" in data and len(sections) > 1:
+        raise CorpusError(
+            f"--data {data['']}: the recipe has several corpora, {', '.join(names)}; say which "
+            f"lies there, such as --data {names[0]}=DIR"
+        )
     found = {}
     for section in sections:
-        only = data.get("") if len(sections) == 1 else None
+        only = data.get("")
         folder = data.get(section.name) or only or section.folder or _bundled(section.name)
         if folder is None:
             raise CorpusError(

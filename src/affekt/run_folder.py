@@ -38,8 +38,11 @@ def begin(out: Path, recipe: Recipe) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if begun(out):
         old = Recipe.load(out / "recipe.toml")
-        if old.model_copy(update=TOLD) != recipe.model_copy(update=TOLD):
-            raise RunError(f"{out}: holds a run of another recipe; {ELSE}")
+        keys = set(Recipe.model_fields) - set(TOLD)
+        if other := sorted(key for key in keys if getattr(old, key) != getattr(recipe, key)):
+            raise RunError(
+                f"{out}: holds a run of another recipe, which differs in {', '.join(other)}; {ELSE}"
+            )
     disk.write(out / "recipe.toml", MARK + recipe.toml())
 
 

@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from affekt.evaluation import by_corpus, compare, intervals, predictions
-from affekt.evaluation.report import report
+from affekt.evaluation.report import notes, report
 from affekt.evaluation.table import results, write
 
 SKILLS = {"german": 2.5, "english": 2.0, "polish": 1.0}
@@ -32,6 +32,14 @@ def test_the_scores_on_a_corpus_are_scikit_learns_of_its_utterances(runs):
         assert scores["UA"]["low"] == pytest.approx(intervals.interval(part).low, abs=1e-6)
         assert scores["n"] == len(part) == 120
     assert [scores["language"] for scores in found.values()] == ["de", "en", "pl"]
+
+
+def test_a_corpus_of_which_one_speaker_is_tested_is_named(judge_all):
+    judged = judge_all(SKILLS)
+    assert not [note for note in notes(judged, []) if "Only one speaker" in note]
+    one = next(p.speaker for p in judged if p.corpus == "polish")
+    told = notes([p for p in judged if p.corpus != "polish" or p.speaker == one], [])
+    assert "Only one speaker of polish is tested: the interval of that corpus takes" in told[0]
 
 
 def test_what_was_trained_on_stands_in_the_folds_or_else_in_the_recipe(runs):

@@ -89,6 +89,10 @@ def test_speech_is_looked_for_once_and_other_folders_are_refused(tmp_path, speec
 def test_folders_without_speech_are_told(tmp_path, speech):
     with pytest.raises(CorpusError, match="nowhere: no such folder"):
         found(tmp_path / "nowhere")
+    (tmp_path / "said.wav").touch()
+    with pytest.raises(CorpusError, match="said.wav: a file; give the folder"):
+        found(tmp_path / "said.wav")
+    (tmp_path / "said.wav").unlink()
     with pytest.raises(CorpusError, match="no speech in it"):
         found(tmp_path)
     with pytest.raises(CorpusError, match="20 of 20 recordings are shorter"):

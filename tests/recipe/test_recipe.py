@@ -54,6 +54,8 @@ def test_a_change_on_the_command_line_sets_one_key(file, change, found):
         ("stage.0.epochs=many", "key 'stage.0.epochs': .*integer.*'many'"),
         ("stage.0.epochs=0", "key 'stage.0.epochs': .*greater than or equal to 1"),
         ("title.x=1", "has no keys|nothing lies under"),
+        ("stages.0.epochs=5", "the recipe has no 'stages', and so no place 0 in it"),
+        ("seeds=[0, 0]", "'seeds' names something twice: 0, 0"),
         ("seeds=[]", "'seeds' and 'corpus' need at least one entry"),
         ("few_shot.shots=-1", "key 'few_shot.shots': .*greater than or equal to 0"),
         ('classifier.name="random-forest"', "give either 'classifier', or 'pooling'"),

@@ -283,6 +283,9 @@ def test_the_command_finds_prints_and_goes_on(affekt, toy, emodb_of_noise, tmp_p
     Path("toy.toml").write_text(toy().toml())
     words = ("search", "toy.toml", "--space", "optimizer", "--data", emodb_of_noise)
     words += ("-s", 'folds=["03"]', "--encoder", "mfcc", "--storage", "shared/trials.journal")
+    code, _, err = affekt(*words, "--trials", 1)
+    assert (code, "there is no folder shared; give" in err) == (1, True)
+    Path("shared").mkdir()
     code, out, err = affekt(*words, "--trials", 1)
     assert (code, "trial 1 of 1, seed 0, fold 03" in err) == (0, True)
     assert "of 1 " in out

@@ -35,7 +35,8 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"score": score, "interval": interval, "duration": duration}
-    environment.filters |= {"spread": spread, "signed": signed, **(filters or {})}
+    environment.filters |= {"spread": spread, "signed": signed, "listed": listed}
+    environment.filters |= filters or {}
     return environment.get_template(template).render(**values)
 
 
@@ -52,6 +53,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, DIGITS) if math.isfinite(value) else None
     return value
+
+
+def listed(value: Any) -> str:
+    """Lists and tables as words.
+
+    >>> listed({"nemo": [["IC0", "KS0"], ["MP0"]]})
+    'nemo: IC0 + KS0, MP0'
+    """
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {listed(v)}" for key, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(" + ".join(map(str, v)) if isinstance(v, list) else str(v) for v in value)
+    return str(value)
 
 
 def score(value: int | float | None) -> str:

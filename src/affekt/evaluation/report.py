@@ -118,6 +118,14 @@ def notes(judged: Sequence[Prediction], folds: Any) -> list[str]:
         said.append(
             f"Only {s['speakers']} speakers: the intervals are widened for so few, but approximate."
         )
+    heard: dict[str, set[str | None]] = {}
+    for p in judged:
+        heard.setdefault(p.corpus, set()).add(p.speaker)
+    if alone := sorted(c for c, who in heard.items() if len(who - {None}) == 1 < len(heard)):
+        said.append(
+            f"Only one speaker of {', '.join(alone)} is tested: the interval of that corpus takes "
+            "each utterance for itself, and is too narrow."
+        )
     nobody = metrics.distinct(p for p in judged if p.speaker is None)
     if nobody and s["unit"] == "speaker":
         said.append(

@@ -93,7 +93,7 @@ class Pretraining(BaseModel):
         Raises:
             RecipeError: no such file, not TOML, an unknown key, or a wrong value.
         """
-        file = locate(path)
+        file = locate(path, pretraining=True)
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:

@@ -137,6 +137,8 @@ def look(folders: Sequence[Path], *, shortest: float, progress: Progress) -> dic
 
 
 def _recordings(folder: Path) -> list[Path]:
+    if folder.is_file():
+        raise CorpusError(f"--speech {folder}: a file; give the folder that holds the recordings")
     if not folder.is_dir():
         raise CorpusError(f"--speech {folder}: no such folder; give one with recordings of speech")
     found = recordings(folder)

@@ -1,6 +1,7 @@
 """One key of nested tables and lists, found by its dotted name: 'stage.0.epochs'."""
 
 import tomllib
+from itertools import pairwise
 from typing import Any
 
 from affekt.errors import RecipeError
@@ -28,7 +29,9 @@ def put(values: dict[str, Any], key: str, value: Any, *, where: str) -> None:
     """Set one key in place; `where` names it in messages."""
     *path, last = key.split(".")
     place: Any = values
-    for part in path:
+    for part, after in pairwise(key.split(".")):
+        if isinstance(place, dict) and part not in place and after.isdecimal():
+            raise RecipeError(f"{where}: the recipe has no '{part}', and so no place {after} in it")
         place = _step(place, part, where)
     if isinstance(place, list):
         place[_index(place, last, where)] = value

@@ -15,7 +15,7 @@ def bundled_as(name: Path) -> list[Path]:
     return [folder / name.with_name(name.name + ".toml") for folder in FOLDERS]
 
 
-def locate(path: str | Path) -> Path:
+def locate(path: str | Path, *, pretraining: bool = False) -> Path:
     """The file of a recipe, given as a path or as the name of a bundled one."""
     name = Path(path)
     for candidate in (name, *bundled_as(name)):
@@ -24,11 +24,13 @@ def locate(path: str | Path) -> Path:
     for folder in (name, *(f / name for f in FOLDERS)):
         if any(folder.glob("*.toml")):
             raise RecipeError(f"{path} is a table of recipes; run: affekt reproduce {path}")
-    known = bundled(pretraining=name.parts[:1] == (PRETRAINING,))
+    pretraining |= name.parts[:1] == (PRETRAINING,)
+    known = bundled(pretraining=pretraining)
     tables = sorted({str(Path(recipe).parent) for recipe in known})
+    there = f"are {', '.join(known)}" if pretraining else f"are in {', '.join(tables)}"
     raise RecipeError(
         f"no recipe '{path}': neither a file nor a bundled recipe.{nearest(str(path), known)} "
-        f"Bundled ones are in {', '.join(tables)}"
+        f"Bundled ones {there}"
     )
 
 

@@ -110,6 +110,9 @@ class Recipe(BaseModel):
             raise ValueError("'embeddings' are of a network; with a 'classifier' leave them out")
         if self.functionals.layers and (self.pooling or self.encoder.name == "opensmile"):
             raise ValueError("'functionals' are of frames, for a 'classifier'; leave them out")
+        for key in ("seeds", "folds", "train_on", "test_on"):
+            if len(named := getattr(self, key)) > len({*named}):
+                raise ValueError(f"'{key}' names something twice: {', '.join(map(str, named))}")
         if not self.seeds or not self.corpus:
             raise ValueError("'seeds' and 'corpus' need at least one entry")
         return self

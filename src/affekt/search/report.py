@@ -113,7 +113,10 @@ def write(found: Mapping[str, Any], recipe: Recipe, space: Space, out: Path) -> 
         "course": pictures.course(found["trials"]),
         "against": {k: pictures.against(k, of, found["trials"]) for k, of in space.keys.items()},
     }
-    return disk.write(out / "search.html", _render("search.html.j2", **found, **drawn, recipe=toml))
+    return disk.write(
+        out / "search.html",
+        _render("search.html.j2", **found, **drawn, recipe=toml, file=out / "best.toml"),
+    )
 
 
 def _render(template: str, **found: Any) -> str:

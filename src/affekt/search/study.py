@@ -80,7 +80,8 @@ def _storage(where: str) -> BaseStorage:
     if "://" in where:
         return RDBStorage(where)
     file = Path(where)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.parent.is_dir():
+        raise ValueError(f"there is no folder {file.parent}")
     if file.exists() and _begins_otherwise(file):
         raise ValueError("it holds something else than trials")
     return JournalStorage(JournalFileBackend(where))
