@@ -89,7 +89,9 @@ def test_a_stopped_run_goes_on_where_it_was(emodb_of_noise, tmp_path):
 
 def test_another_recipe_does_not_go_on_in_a_run(emodb_of_noise, tmp_path):
     out = experiment.run(recipe(), data={"emodb": emodb_of_noise}, out=tmp_path / "run")
-    with pytest.raises(RunError, match="run of another recipe, which differs in seeds; .*--out.*--overwrite"):
+    with pytest.raises(
+        RunError, match="run of another recipe, which differs in seeds; .*--out.*--overwrite"
+    ):
         experiment.run(recipe(seeds=[1]), data={"emodb": emodb_of_noise}, out=out)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
