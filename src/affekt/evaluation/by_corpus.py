@@ -106,6 +106,15 @@ def unlike(rows: Rows) -> list[str]:
     return [UNTRAINED] * (UNTRAINED in said) + [SOME] * bool(said - SIGNS.keys())
 
 
+def in_lines(label: str) -> str:
+    r"""The label of a row, its values on lines of their own.
+
+    >>> in_lines("(de-en, small)")
+    'de-en\nsmall'
+    """
+    return label[1:-1].replace(", ", "\n") if label.startswith("(") else label
+
+
 def lifts(count: int, gap: int | float = GAP) -> list[float]:
     """How far the marks of so many corpora stand from the middle, in px, the first farthest up."""
     return [float(gap * ((count - 1) / 2 - n)) for n in range(count)]
@@ -124,7 +133,7 @@ def picture(rows: Rows) -> str:
     paint = paints(names)
     marks: dict[str, list[Mark]] = {}
     for row in rows:
-        marks[row["name"]] = [
+        marks[in_lines(row["label"])] = [
             mark(row["name"], name, row["by_corpus"][name], paint[name], lift=lift)
             for name, lift in zip(names, lifts(len(names)), strict=True)
             if name in row["by_corpus"]

@@ -81,7 +81,7 @@ def strips(
     A row is `step` px high.
     """
     top = 40.0 + svg.legend_height(legend, WIDTH) if legend else 14.0
-    left = min(200.0, 16 + svg.CHARACTER * max(len(w) for r in rows for w in r.split("\n")))
+    left = min(225.0, 16 + svg.CHARACTER * max(len(w) for r in rows for w in r.split("\n")))
     bottom = top + step * len(rows)
     values = [v for marks in rows.values() for m in marks for v in (m.value, *(m.span or ()))]
     values = [v for v in (*values, *(band or ())) if np.isfinite(v)] or [0.0, 1.0]

@@ -28,7 +28,7 @@ EMOTIONS = {
 }  # fmt: skip
 SPARE = ("#5c9e31", "#4f6bd6", "#20a4a4", "#77767b")
 Number = int | float  # the type checker of the tests takes `float` at its word
-CHARACTER = 6.4  # width of an average character of 12 px text, in px
+CHARACTER = 7.0  # width of an average character of 12 px text, in px
 LEADING = 17.0  # from one row of a legend to the next, in px
 Entry = tuple[str, str, str]  # of a legend: name, colour, shape
 

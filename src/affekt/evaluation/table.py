@@ -193,7 +193,7 @@ def picture(rows: Sequence[Mapping[str, Any]]) -> str:
     """The UA and WA of every run as a mark within its interval."""
     marks = {}
     for one in rows:
-        marks[one["name"]] = [
+        marks[by_corpus.in_lines(one["label"])] = [
             plots.Mark(
                 value=i["value"],
                 colour=colour,

@@ -54,7 +54,7 @@ def used(
         meant = [n for n, r in rows.items() if search.train_on in ([], r.train_on)]
         takes = {name: _filled(changed[name], search.values) for name in meant}
         taking = [name for name, recipe in takes.items() if recipe != changed[name]]
-        said = ", ".join(f"{key} = {value}" for key, value in search.values.items())
+        said = ", ".join(f"{key} = {_short(value)}" for key, value in search.values.items())
         if not taking:
             raise RunError(
                 f"{search.folder}: no row of the table takes any of {said}, or all have these "
@@ -77,3 +77,7 @@ def _filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
             continue
         recipe = made
     return recipe
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
