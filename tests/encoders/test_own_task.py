@@ -31,7 +31,7 @@ def without_dropout(module):
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "xlsr"])
-def test_the_loss_is_that_of_transformers_over_the_same_checkpoint(
+def test_loss_and_gradients_are_those_of_transformers_over_the_same_checkpoint(
     checkpoint, wav, family, monkeypatch
 ):
     encoder = without_dropout(made(checkpoint, family)).train()
@@ -48,11 +48,21 @@ def test_the_loss_is_that_of_transformers_over_the_same_checkpoint(
         wav.var(1, correction=0, keepdim=True) + 1e-7
     ).sqrt()
     torch.manual_seed(3)
-    task = encoder(wav, LENGTHS).task
+    task = encoder(wav, LENGTHS).task_losses
     torch.manual_seed(3)
     flat = negatives + torch.arange(2)[:, None, None] * mask.shape[1]
     found = reference(ready, mask_time_indices=mask, sampled_negative_indices=flat)
     assert task.total.item() == pytest.approx(found.loss.item(), rel=1e-5)
+    task.total.backward()
+    found.loss.backward()
+    theirs = {name.removeprefix("wav2vec2."): w.grad for name, w in reference.named_parameters()}
+    ours = {
+        **dict(encoder.network.model.named_parameters()),
+        **dict(encoder.task.named_parameters()),
+    }
+    assert ours.keys() == theirs.keys()
+    for name, weight in ours.items():
+        torch.testing.assert_close(weight.grad, theirs[name], rtol=1e-3, atol=1e-4)
 
 
 def drawn(mask, count):
@@ -73,7 +83,7 @@ def test_nothing_is_masked_and_no_task_is_judged_outside_training(checkpoint, wa
     encoder = made(checkpoint).eval()
     plain = Speech(model=str(checkpoint("xlsr")), precision="fp32")
     frames = encoder(wav, LENGTHS)
-    assert frames.task is None
+    assert frames.task_losses is None
     torch.testing.assert_close(frames.layers, plain(wav, LENGTHS).layers, rtol=1e-5, atol=1e-5)
 
 
@@ -86,7 +96,7 @@ def test_every_utterance_hides_its_share_and_padding_is_never_hidden():
 
 def test_the_task_reaches_encoder_and_heads(checkpoint, wav):
     encoder = made(checkpoint).train()
-    encoder(wav, LENGTHS).task.total.backward()
+    encoder(wav, LENGTHS).task_losses.total.backward()
     network = encoder.network.model
     for weight in (
         network.feature_extractor.conv_layers[0].conv.weight,
@@ -101,7 +111,7 @@ def test_the_task_reaches_encoder_and_heads(checkpoint, wav):
 @pytest.mark.parametrize("family", ["hubert", "hubert-large", "wavlm", "data2vec-audio"])
 def test_fresh_heads_serve_encoders_without_a_quantizer(checkpoint, wav, family):
     encoder = made(checkpoint, family, heads="fresh").train()
-    task = encoder(wav, LENGTHS).task
+    task = encoder(wav, LENGTHS).task_losses
     assert task.total.isfinite()
     assert set(task.parts) == {"contrastive", "diversity"}
 
@@ -112,7 +122,7 @@ def test_the_mean_is_the_sum_over_masked_frames(checkpoint, wav):
         torch.manual_seed(0)
         encoder = without_dropout(made(checkpoint, reduction=reduction)).train()
         torch.manual_seed(1)
-        losses.append(encoder(wav, LENGTHS).task.total.item())
+        losses.append(encoder(wav, LENGTHS).task_losses.total.item())
     masked = own_task.hidden(OwnTask(), torch.tensor([49, 49]), 49).sum()
     assert losses[0] == pytest.approx(losses[1] * int(masked), rel=1e-5)
 
@@ -145,8 +155,8 @@ def test_a_task_where_nothing_can_be_learnt_is_refused(checkpoint, family, optio
 def test_where_nothing_can_be_masked_the_task_is_zero(checkpoint):
     encoder = made(checkpoint).train()
     short = encoder(torch.randn(2, 3_200), torch.tensor([3_200, 3_200]))  # nine frames
-    assert short.task.total.item() == 0.0
-    short.task.total.backward()
+    assert short.task_losses.total.item() == 0.0
+    short.task_losses.total.backward()
 
 
 def test_under_autocast_the_loss_stays_in_float32(checkpoint, wav, monkeypatch):

@@ -30,11 +30,11 @@ class Frames:
 
     layers: Float[Tensor, "B L T D"]
     mask: Bool[Tensor, "B T"]  # True on speech, False on padding
-    task: Losses | None = None  # of the encoder's own task, where it is trained on it
+    task_losses: Losses | None = None  # of the encoder's own task, where it is trained on it
 
     def to(self, device: torch.device | str) -> "Frames":
         """The same on another device."""
-        return Frames(self.layers.to(device), self.mask.to(device), self.task)
+        return Frames(self.layers.to(device), self.mask.to(device), self.task_losses)
 
 
 @dataclass(frozen=True)

@@ -94,12 +94,9 @@ class WaveTransformer(nn.Module):
     ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T C"]]:
         """What the transformer is given, and what the projection makes it of, normalised."""
         projection = self.model.feature_projection
-        projected = projection(z.transpose(1, 2))
-        if isinstance(projected, tuple):
-            h, latent = projected
-        else:  # HuBERT gives one; some of its models normalise nothing
-            h = projected
-            latent = getattr(projection, "layer_norm", nn.Identity())(z.transpose(1, 2))
+        norm = getattr(projection, "layer_norm", nn.Identity())  # some HuBERT models have none
+        latent = norm(z.transpose(1, 2))
+        h = projection.dropout(projection.projection(latent))
         return h.float(), latent  # what the layers add to stays in float32, also under bf16
 
     def _transformed(

@@ -34,7 +34,7 @@ class Classification:
 
     def __call__(self, output: Output, labels: Int[Tensor, " B"]) -> Losses:
         loss = cross_entropy(output.logits, labels, label_smoothing=self.label_smoothing)
-        if output.task is None:
+        if output.task_losses is None:
             return Losses(loss, {"cross_entropy": loss})
-        own = output.task
+        own = output.task_losses
         return Losses(loss + self.beta * own.total, {"cross_entropy": loss} | own.parts)

@@ -23,7 +23,7 @@ class Output:
 
     embedding: Float[Tensor, "B E"]  # what enters the last linear layer
     logits: Float[Tensor, "B K"]
-    task: Losses | None = None  # of the encoder's own task, in training
+    task_losses: Losses | None = None  # of the encoder's own task, in training
 
 
 class Recogniser(nn.Module):
@@ -58,16 +58,16 @@ class Recogniser(nn.Module):
         self, inputs: Frames | Waves | Pooled, labels: Int[Tensor, " B"] | None = None
     ) -> Output:
         """Logits and the embedding under them; only Deep-WCCN looks at labels, in training."""
-        task = None
+        task_losses = None
         if isinstance(inputs, Pooled):
             h = inputs.vectors
         else:
             frames = inputs if isinstance(inputs, Frames) else self._heard(inputs)
-            h, task = self.pooled(frames), frames.task
+            h, task_losses = self.pooled(frames), frames.task_losses
         *parts, last = self.head
         for part in parts:
             h = part(h, labels) if isinstance(part, DeepWCCN) else part(h)
-        return Output(h, last(h), task)
+        return Output(h, last(h), task_losses)
 
     def pooled(self, frames: Frames) -> Float[Tensor, "B R"]:
         """What the head is given of frames."""
@@ -85,4 +85,4 @@ class Recogniser(nn.Module):
     def _heard(self, waves: Waves) -> Frames:
         assert self.encoder is not None
         frames = self.encoder(waves.wav, waves.lengths)
-        return Frames(self.standardise(frames.layers), frames.mask, frames.task)
+        return Frames(self.standardise(frames.layers), frames.mask, frames.task_losses)
