@@ -23,7 +23,9 @@ def test_label_smoothing_is_equation_9(p):
 
 def test_the_objective_names_its_part():
     logits = torch.randn(3, 4)
-    losses = Classification(label_smoothing=0.1)(Output(logits, logits), torch.tensor([0, 1, 2]))
+    losses = Classification(label_smoothing=0.1)(
+        Output(logits, logits, logits), torch.tensor([0, 1, 2])
+    )
     assert list(losses.parts) == ["cross_entropy"]
     torch.testing.assert_close(losses.total, losses.parts["cross_entropy"])
 
@@ -31,7 +33,7 @@ def test_the_objective_names_its_part():
 def test_the_encoders_own_task_weighs_beta():
     logits, labels = torch.randn(3, 4), torch.tensor([0, 1, 2])
     own = Losses(torch.tensor(700.0), {"contrastive": torch.tensor(700.0)})
-    losses = Classification(beta=1e-3)(Output(logits, logits, own), labels)
+    losses = Classification(beta=1e-3)(Output(logits, logits, logits, own), labels)
     expected = torch.nn.functional.cross_entropy(logits, labels) + 0.7
     torch.testing.assert_close(losses.total, expected)
     assert list(losses.parts) == ["cross_entropy", "contrastive"]

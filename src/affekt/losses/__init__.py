@@ -15,4 +15,5 @@ class Losses:
 
 OBJECTIVES: dict[str, str] = {
     "classification": "affekt.losses.classification:Classification",
+    "supervised-contrastive": "affekt.losses.supervised_contrastive:SupervisedContrastive",
 }

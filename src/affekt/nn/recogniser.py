@@ -21,6 +21,7 @@ from affekt.nn.wccn import DeepWCCN
 class Output:
     """What a recogniser gives."""
 
+    pooled: Float[Tensor, "B R"]  # what the head is given
     embedding: Float[Tensor, "B E"]  # what enters the last linear layer
     logits: Float[Tensor, "B K"]
     task_losses: Losses | None = None  # of the encoder's own task, in training
@@ -60,14 +61,15 @@ class Recogniser(nn.Module):
         """Logits and the embedding under them; only Deep-WCCN looks at labels, in training."""
         task_losses = None
         if isinstance(inputs, Pooled):
-            h = inputs.vectors
+            pooled = inputs.vectors
         else:
             frames = inputs if isinstance(inputs, Frames) else self._heard(inputs)
-            h, task_losses = self.pooled(frames), frames.task_losses
+            pooled, task_losses = self.pooled(frames), frames.task_losses
+        h = pooled
         *parts, last = self.head
         for part in parts:
             h = part(h, labels) if isinstance(part, DeepWCCN) else part(h)
-        return Output(h, last(h), task_losses)
+        return Output(pooled, h, last(h), task_losses)
 
     def pooled(self, frames: Frames) -> Float[Tensor, "B R"]:
         """What the head is given of frames."""

@@ -56,6 +56,12 @@ class Stage(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _pairs_have_no_dev_score(self) -> "Stage":
+        if self.contrasts and self.select != "last":
+            raise ValueError('pairs of clips have no dev score to choose on; give select = "last"')
+        return self
+
+    @model_validator(mode="after")
     def _one_length(self) -> "Stage":
         if self.steps is None:
             if self.evaluate_every is not None:
@@ -75,6 +81,11 @@ class Stage(BaseModel):
                 f"or steps = {self.steps + -self.steps % self._every}"
             )
         return self
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether batches are pairs of clips, of which there is no dev score."""
+        return self.objective.name == "supervised-contrastive"
 
     @property
     def _every(self) -> int:

@@ -64,6 +64,18 @@ def check(recipe: Recipe) -> None:
     options(MIXES, recipe.mix, "mix")
     pooling = build(POOLINGS, recipe.pooling, "pooling", 8)  # of any width: it judges its values
     build(HEADS, recipe.head, "head", pooling.output_dim, 2)
+    frozen = recipe.encoder.options.get("trainable", "none") == "none"
+    pairs = [number for number, stage in enumerate(recipe.stage) if stage.contrasts]
+    if pairs and frozen and not [*pooling.parameters()]:
+        raise RecipeError(
+            f"stage.{pairs[0]}: there is nothing to train, as the encoder is frozen and pooling "
+            f"'{recipe.pooling.name}' learns nothing; give the encoder trainable = \"transformer\""
+        )
+    if recipe.stage[-1].contrasts:
+        raise RecipeError(
+            f"stage.{len(recipe.stage) - 1}: pairs of clips train no classifier; let a stage with "
+            'objective = { name = "classification" } follow'
+        )
     learns_on = recipe.encoder.options.get("task") is not None
     weighed = False
     for number, stage in enumerate(recipe.stage):

@@ -7,6 +7,8 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from affekt.errors import RecipeError
+
 Groups = list[dict[str, list[Parameter]]]  # each may get a learning rate of its own
 
 
@@ -37,9 +39,23 @@ def cosine(optimizer: Optimizer, steps: int, *, warmup: int = 0) -> LRScheduler:
     return torch.optim.lr_scheduler.SequentialLR(optimizer, [up, down], [warmup])
 
 
+def multi_step(
+    optimizer: Optimizer, steps: int, *, at: list[float], factor: float = 0.1
+) -> LRScheduler:
+    """Times `factor` whenever one of the shares `at` of all steps is done."""
+    if not all(0 < share < 1 for share in at):
+        raise RecipeError(f"schedule 'multi-step': at are shares of a stage, 0 to 1, not {at}")
+    milestones = [round(share * steps) for share in at]
+    return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, factor)
+
+
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": adam,
     "adamw": adamw,
     "adagrad": adagrad,
 }
-SCHEDULES: dict[str, Callable[..., LRScheduler]] = {"constant": constant, "cosine": cosine}
+SCHEDULES: dict[str, Callable[..., LRScheduler]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "multi-step": multi_step,
+}

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from affekt.batches import Ahead, Batch, UtteranceDataset, as_listed, in_order, loader
 from affekt.evaluation.metrics import unweighted_accuracy, weighted_accuracy
 from affekt.losses import OBJECTIVES, Losses
+from affekt.methods.supervised_contrastive import ContrastiveBatches
 from affekt.nn.recogniser import Output, Recogniser
 from affekt.parts import Registry, Section, build, find, options
 from affekt.recipe import Stage
@@ -142,14 +143,8 @@ def run_stage(
         name=name,
     )
     history = _History()
-    batches = loader(
-        train,
-        stage.batch_size,
-        seed=seed,
-        batches=stage.batches,
-        by_length=stage.order == "by-length",
-    )
-    to_choose_on = to_judge(dev, stage) if len(dev) else None
+    batches = _batches(train, stage, seed)
+    to_choose_on = to_judge(dev, stage) if len(dev) and not stage.contrasts else None
     monitored = MONITORED.get(stage.select) if to_choose_on else None
     best = None
     watching: list[lightning.Callback] = [history]
@@ -172,6 +167,18 @@ def run_stage(
             module.load_state_dict(saved["state_dict"])
     model.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
     return history.rows
+
+
+def _batches(train: UtteranceDataset, stage: Stage, seed: int) -> Ahead:
+    if stage.contrasts:
+        return Ahead(
+            train,
+            ContrastiveBatches(
+                train.utterances, stage.batch_size, batches=stage.batches, seed=seed
+            ),
+        )
+    shuffled = {"seed": seed, "batches": stage.batches, "by_length": stage.order == "by-length"}
+    return loader(train, stage.batch_size, **shuffled)
 
 
 def to_judge(side: UtteranceDataset, stage: Stage) -> Ahead:
