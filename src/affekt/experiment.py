@@ -72,7 +72,8 @@ def run(
     about = {"corpora": described, "encoder": identity(recipe), "skipped": ready.skipped}
     run_folder.bind(out, ready.folds, about | {"notes": notes(recipe, ready.folds)})
     if _train(recipe, ready, out=out, jobs=jobs, progress=progress):
-        _add_environment(out / "environment.json", began, time.monotonic() - started)
+        took = time.monotonic() - started
+        _add_environment(out / "environment.json", began | {"jobs": jobs}, took)
     progress("report", 0, 1)
     from affekt.evaluation.report import report
 
@@ -310,17 +311,25 @@ def _train(recipe: Recipe, ready: Prepared, *, out: Path, jobs: int, progress: P
     work = [(recipe, *every[n], ready.steps, folders[n] / "model") for n in lacking]
     act: Callable[..., Any] = _classify if recipe.classifier else _fit
     made = parallel.each(act, work, ready.features, jobs)
-    for n in lacking:
-        (seed, fold), folder = every[n], folders[n]
-        progress(f"seed {seed}, fold {fold.name}", n, len(every))
-        trained = next(made)
+    done = len(every) - len(lacking)
+    if lacking:
+        progress(_named(*every[lacking[0]]), done, len(every))
+    for place, trained in made:
+        (seed, fold), folder = every[lacking[place]], folders[lacking[place]]
         folder.mkdir(parents=True, exist_ok=True)
         if not recipe.classifier:
             _keep(trained, folder)
             training_log.replace(out / "log.csv", seed, fold.name, trained.history)
         judged = trained if recipe.classifier else trained.predictions
         files.write(folder / "predictions.jsonl", judged)  # last: what it stands for is whole
+        done += 1
+        left = [n for n in lacking if not (folders[n] / "predictions.jsonl").exists()]
+        progress(_named(*every[left[0]]) if left else "folds", done, len(every))
     return len(lacking)
+
+
+def _named(seed: int, fold: Fold) -> str:
+    return f"seed {seed}, fold {fold.name}"
 
 
 def _classify(

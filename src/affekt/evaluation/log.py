@@ -9,6 +9,7 @@ from typing import Any
 from affekt import disk
 from affekt.errors import RunError
 from affekt.evaluation.plots import Runs
+from affekt.protocols.grouping import natural
 
 KEYS = ("seed", "fold", "epoch")
 
@@ -20,6 +21,7 @@ def replace(path: Path, seed: int, fold: str, history: Iterable[Mapping[str, Any
         with path.open(newline="", encoding="utf-8") as file:
             rows = [r for r in csv.DictReader(file) if (r["seed"], r["fold"]) != (str(seed), fold)]
     rows += [{"seed": seed, "fold": fold, **row} for row in history]
+    rows.sort(key=lambda r: (int(r["seed"]), natural(r["fold"])))  # folds end in any order
     text = io.StringIO()
     writer = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row), restval="")
     writer.writeheader()

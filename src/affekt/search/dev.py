@@ -87,10 +87,10 @@ class Bench:
         """The seed, fold and score of one training after another; `what` names them on screen."""
         ready = self.prepared(recipe)
         work = [(recipe, seed, fold, ready.steps) for seed in recipe.seeds for fold in ready.folds]
-        made = parallel.each(_score, work, ready.features, self._jobs)
+        made = parallel.each(_score, work, ready.features, self._jobs, in_order=True)
         for n, (_, seed, fold, _) in enumerate(work):
             self._progress(f"{what}, seed {seed}, fold {fold.name}", n, len(work))
-            yield {"seed": seed, "fold": fold.name, "score": next(made)}
+            yield {"seed": seed, "fold": fold.name, "score": next(made)[1]}
 
     def prepared(self, recipe: Recipe) -> Prepared:
         """Features as this recipe wants them; those of the last one if it wants the same."""

@@ -45,7 +45,8 @@ def search(
         storage: a file, or the URL of a database; several processes may share it.
         data: the folder of each corpus; EmoDB comes with affekt.
         seed: of the sampler; the recipe has its own.
-        prune: end a trial whose mean over folds so far is below the median of the others.
+        prune: end a trial whose mean over folds so far is below the median of the others; then
+            folds follow one another.
         jobs: folds that are trained side by side, each on one core if there are several.
 
     Raises:
@@ -63,7 +64,7 @@ def search(
     _refuse_strangers(out, about, storage)
     out.mkdir(parents=True, exist_ok=True)
     trained = study.open_study(storage, about, prune=prune)
-    bench = dev.Bench(folds, jobs, progress)
+    bench = dev.Bench(folds, 1 if prune else jobs, progress)
     if len(study.counted(trained)) < trials:
         bench.prepared(recipe)  # a recording that cannot be used is no trial's fault
     study.work(
