@@ -163,6 +163,12 @@ def test_only_the_folds_that_a_recipe_names_are_run(affekt, network):
     assert "folds: leave-one-speaker-out has no fold '8'; it has 03, 08" in err
 
 
+def test_folds_are_trained_side_by_side(affekt, network):
+    assert affekt("run", "network.toml", "--data", network, "--jobs", 2)[0] == 0
+    assert json.loads(Path("runs/network/environment.json").read_text())["jobs"] == 2
+    assert affekt("run", "network.toml", "--data", network, "--jobs", 0)[0] == 2
+
+
 def test_run_and_reproduce_take_another_encoder(affekt, network, checkpoint):
     code, out, _ = affekt("run", "network.toml", "--data", network, "--encoder", "mfcc")
     assert code == 0

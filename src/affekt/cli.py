@@ -197,7 +197,6 @@ def search(
     jobs: Jobs = None,
 ) -> None:
     """Search hyper-parameters on the dev sides, with Optuna's TPE."""
-    from affekt import parallel
     from affekt.search import run as searching
     from affekt.search.shown import show
     from affekt.search.space import Space
@@ -205,7 +204,7 @@ def search(
     loaded = asked.recipe(recipe, changes, encoder)
     folder = out or Path("runs") / f"{asked.name_of(recipe)}-search"
     settings = {"storage": storage, "data": asked.folders(data), "seed": seed, "prune": prune}
-    settings |= {"trials": trials, "out": folder, "jobs": jobs or parallel.wanted(loaded)}
+    settings |= {"trials": trials, "out": folder, "jobs": jobs}
     try:
         with screen.progress() as progress:
             found = searching.search(loaded, Space.load(space), progress=progress, **settings)
@@ -345,7 +344,7 @@ def _run(
     what: str = "",
 ) -> int:
     """Run a recipe with progress on the screen; how many recordings were left out."""
-    from affekt import experiment, parallel
+    from affekt import experiment
 
     if overwrite:
         from affekt import run_folder
@@ -353,8 +352,7 @@ def _run(
         run_folder.clear(folder)
     try:
         with screen.progress(what) as progress:
-            side_by_side = jobs or parallel.wanted(recipe)
-            experiment.run(recipe, data=data, out=folder, jobs=side_by_side, progress=progress)
+            experiment.run(recipe, data=data, out=folder, jobs=jobs, progress=progress)
     except KeyboardInterrupt:
         there = folder.exists()
         rest = f"the same command goes on with what is in {folder}" if there else "nothing is kept"
@@ -390,8 +388,7 @@ def _tell_of_changes(changes: list[str] | None, *, expected: bool) -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake is one message on standard error."""
-    # Threads that wait for each other sleep instead of spinning: on idle cores spinning gains
-    # little, beside another process it makes a training step over ten times slower.
+    # Waiting threads sleep: spinning gains little, and costs tenfold beside another process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     screen.log()
     try:

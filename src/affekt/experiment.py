@@ -49,7 +49,7 @@ def run(
     *,
     data: Mapping[str, Path] | None = None,
     out: Path,
-    jobs: int = 1,
+    jobs: int | None = 1,
     progress: Progress = lambda *_: None,
 ) -> Path:
     """The folder of the finished run, its predictions and report written.
@@ -57,13 +57,15 @@ def run(
     Args:
         data: the folder of each corpus; EmoDB comes with affekt.
         out: the run's folder; a run of the same recipe in it goes on.
-        jobs: folds that are trained side by side, each on one core if there are several.
+        jobs: folds that are trained side by side, each on one core if there are several; as
+            many as is fastest if none.
 
     Raises:
         AffektError: the recipe, a corpus, a recording or the folder is not what it should be.
     """
     started = time.monotonic()
     check(recipe)
+    jobs = jobs or parallel.wanted(recipe)
     corpus, described = read(recipe, data or {})
     folds = divide(recipe, corpus)
     run_folder.begin(out, recipe)

@@ -126,6 +126,21 @@ def test_one_corpus_has_no_pairs(fold, clips, tmp_path):
         fit.train(recipe(PAIRS, {}), alone, clips, seed=0, folder=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"optimizer": {"name": "adam", "lr": -1.0}}, "stage.0.optimizer 'adam': Invalid learning"),
+        ({"optimizer": {"name": "adamw", "weight_decay": -1.0}}, "'adamw': Invalid weight_decay"),
+        ({"objective": {"name": "classification", "label_smoothing": 2.0}}, "from 0 to 1, not 2"),
+    ],
+)
+def test_values_out_of_range_are_told_before_anything_is_done(changed, told):
+    with pytest.raises(RecipeError, match=told):
+        fit.check(recipe(changed))
+    with pytest.raises(RecipeError, match="dim must be 0 or more .*, not -3 and 0"):
+        fit.check(recipe({}, pooling={"name": "mean", "dim": -3}))
+
+
 @pytest.mark.parametrize("option", [{"alpha": -1.0}, {"margin": 2.0}, {"temperature": -0.1}])
 def test_values_of_the_objective_are_checked(option):
     with pytest.raises(RecipeError, match="must be above 0"):

@@ -29,6 +29,11 @@ class Classification:
     def __init__(self, *, label_smoothing: float = 0.0, beta: float = 0.0) -> None:
         if beta < 0:
             raise RecipeError(f"objective 'classification': beta must be 0 or more, not {beta:g}")
+        if not 0 <= label_smoothing <= 1:
+            raise RecipeError(
+                f"objective 'classification': label_smoothing must be from 0 to 1, not "
+                f"{label_smoothing:g}"
+            )
         self.label_smoothing = label_smoothing
         self.beta = beta
 

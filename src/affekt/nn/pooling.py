@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from affekt.errors import RecipeError
+
 EPS = 1e-9  # under the root of a variance, as in the code that the authors of 2211.01756 released
 
 Statistic = Callable[[Tensor, Tensor], Tensor]
@@ -80,6 +82,11 @@ class Pooling(nn.Module):
         padding: Literal["zero", "bias"] = "zero",
     ) -> None:
         super().__init__()
+        if dim < 0 or not 0 <= channel_dropout < 1:
+            raise RecipeError(
+                "pooling: dim must be 0 or more and channel_dropout from 0 to below 1, not "
+                f"{dim} and {channel_dropout:g}"
+            )
         self.project = nn.Linear(input_dim, dim) if dim else nn.Identity()
         dim = dim or input_dim
         self.channel_dropout = channel_dropout

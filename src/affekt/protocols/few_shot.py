@@ -25,10 +25,14 @@ def few_shot(fold: Fold, corpus: Corpus, *, shots: int, seed: int = 0) -> Fold:
     pool = [u for u in corpus if u.language in languages and u.talker not in known | {None}]
     if len(pool) < shots:
         names = ", ".join(sorted(str(name) for name in languages))
+        rest = (
+            "use deep-wccn with train_on or with setting = 'cross-language', or "
+            "leave-one-language-out with held_back = 0.4"
+        )
         raise ProtocolError(
             f"fold {fold.name}: {len(pool)} utterance(s) of {names} by speakers outside train, "
-            f"dev and test, but shots = {shots}; use deep-wccn with train_on or with setting = "
-            "'cross-language', or leave-one-language-out with held_back = 0.4"
+            f"dev and test, but shots = {shots}; "
+            + (f"give {len(pool)} or fewer" if pool else rest)
         )
     taken: dict[str, int] = {}
     turns = []

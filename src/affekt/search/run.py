@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from affekt import experiment
+from affekt import experiment, parallel
 from affekt.errors import RecipeError, RunError
 from affekt.experiment import Progress
 from affekt.recipe import Recipe
@@ -34,7 +34,7 @@ def search(
     data: Mapping[str, Path] | None = None,
     seed: int = 0,
     prune: bool = False,
-    jobs: int = 1,
+    jobs: int | None = 1,
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
     """What was found, as search.json holds it, its files written.
@@ -47,7 +47,8 @@ def search(
         seed: of the sampler; the recipe has its own.
         prune: end a trial whose mean over folds so far is below the median of the others; then
             folds follow one another.
-        jobs: folds that are trained side by side, each on one core if there are several.
+        jobs: folds that are trained side by side, each on one core if there are several; as
+            many as is fastest if none.
 
     Raises:
         AffektError: recipe, space, corpus or storage is not what it should be, or no trial came to
@@ -64,7 +65,8 @@ def search(
     _refuse_strangers(out, about, storage)
     out.mkdir(parents=True, exist_ok=True)
     trained = study.open_study(storage, about, prune=prune)
-    bench = dev.Bench(folds, 1 if prune else jobs, progress)
+    jobs = 1 if prune else jobs or parallel.wanted(recipe)
+    bench = dev.Bench(folds, jobs, progress)
     if len(study.counted(trained)) < trials:
         bench.prepared(recipe)  # a recording that cannot be used is no trial's fault
     study.work(

@@ -26,7 +26,7 @@ from affekt.nn.pooling import POOLINGS
 from affekt.nn.recogniser import Recogniser
 from affekt.nn.standardise import Standardise
 from affekt.parts import build, find, options
-from affekt.recipe import Recipe
+from affekt.recipe import Recipe, Stage
 from affekt.signals import Signals, is_random
 from affekt.training.optim import OPTIMIZERS, SCHEDULES
 from affekt.training.stage import JUDGED_AT_ONCE, Row, run_stage, to_judge
@@ -88,13 +88,22 @@ def check(recipe: Recipe) -> None:
                 'task, but it has none; give the encoder task = { heads = "kept" }, or "fresh" '
                 "where its checkpoint has no quantizer, or set beta = 0"
             )
-        options(OPTIMIZERS, stage.optimizer, "optimizer")
+        _refuse_values(stage, number)
         options(SCHEDULES, stage.schedule, "schedule")
     if learns_on and not weighed:
         raise RecipeError(
             "encoder 'speech': task masks frames for a loss that no stage weighs; give an "
             "objective beta, such as 1e-3, or leave 'task' out"
         )
+
+
+def _refuse_values(stage: Stage, number: int) -> None:
+    """Refuse a learning rate and the like that torch's optimiser would not take."""
+    weight: list[Any] = [{"params": [nn.Parameter(torch.zeros(1))]}]
+    try:
+        build(OPTIMIZERS, stage.optimizer, "optimizer", weight)
+    except ValueError as e:
+        raise RecipeError(f"stage.{number}.optimizer '{stage.optimizer.name}': {e}") from None
 
 
 def recogniser(
