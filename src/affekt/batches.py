@@ -1,5 +1,6 @@
 """Utterances as padded batches of like length. Axes: B batch, L layers, T frames, D channels, S."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affekt.encoders.cached import CachedFrames
-from affekt.encoders.frames import Frames, Pooled, Waves, valid
+from affekt.encoders.frames import Convolved, Frames, Pooled, Waves, valid
 from affekt.signals import Signals
 from affekt.types import Utterance
 
 UNKNOWN = -1  # the number of a class that was not trained: it can be judged, not learnt
 AT_ONCE = 2**27  # numbers in the frames of a batch that is judged: 256 MiB in bf16
 HEARD_AT_ONCE = 2**22  # samples in a batch that is judged: about four minutes
+SAMPLES = 320  # behind a frame that a front end gives, more or less
 # Of a length. Padding of 4,400 clips like IEMOCAP's in batches of 4, 16 and 32, measured: 1.4, 3.0
 # and 4.9 %. Sorted without jitter it is 0.3, 1.7 and 3.6 %, but then the same clips always meet.
 JITTER = 0.02
@@ -31,7 +33,7 @@ JITTER = 0.02
 class Batch:
     """Tensors of some utterances."""
 
-    inputs: Frames | Waves | Pooled
+    inputs: Frames | Convolved | Waves | Pooled
     labels: Int[Tensor, " B"]
     keys: list[str]
 
@@ -45,7 +47,8 @@ class UtteranceDataset(Dataset[Batch]):
 
     Args:
         utterances: in the order in which they are counted.
-        inputs: by `Utterance.key`, frames (L, T, D), a signal (S,), or a pooled vector (R,).
+        inputs: by `Utterance.key`, frames (L, T, D) of an encoder or its front end, a signal (S,),
+            or a pooled vector (R,).
         classes: their names by number; any other emotion is UNKNOWN.
     """
 
@@ -77,10 +80,16 @@ class UtteranceDataset(Dataset[Batch]):
         """Of what `lengths` counts, so much may stand in a batch that is judged."""
         if isinstance(self.inputs, Signals):
             return HEARD_AT_ONCE
+        if self._convolved:
+            return HEARD_AT_ONCE // SAMPLES
         if self._pooled:
             return AT_ONCE // len(self._example)
         layers, _, dim = self._example.shape
         return AT_ONCE // (layers * dim)
+
+    @property
+    def _convolved(self) -> bool:
+        return isinstance(self.inputs, CachedFrames) and self.inputs.front
 
     @property
     def _pooled(self) -> bool:
@@ -103,7 +112,7 @@ class UtteranceDataset(Dataset[Batch]):
         labels = [self.classes.get(u.emotion, UNKNOWN) for u in chosen]
         return Batch(inputs, torch.tensor(labels), keys)
 
-    def _frames(self, keys: list[str], lengths: list[int]) -> Frames:
+    def _frames(self, keys: list[str], lengths: list[int]) -> Frames | Convolved:
         layers, _, dim = self._example.shape
         padded = torch.empty(len(keys), layers, max(lengths), dim, dtype=self._example.dtype)
         for row, key, length in zip(padded, keys, lengths, strict=True):
@@ -112,6 +121,8 @@ class UtteranceDataset(Dataset[Batch]):
             else:
                 row[:, :length] = self.inputs[key]
             row[:, length:] = 0.0
+        if self._convolved:
+            return Convolved(padded[:, 0], torch.tensor(lengths))
         return Frames(padded, valid(torch.tensor(lengths), max(lengths)))
 
 
@@ -189,6 +200,12 @@ class Ahead:
 
     def __len__(self) -> int:
         return len(self.loader)
+
+    def skip(self, passes: int) -> None:
+        """Go on as after so many passes; nothing is made of them."""
+        chosen: Any = self.loader.batch_sampler
+        for _ in range(passes):
+            deque(chosen, maxlen=0)
 
     def __iter__(self) -> Iterator[Batch]:
         batches = iter(self.loader)

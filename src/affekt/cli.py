@@ -117,9 +117,7 @@ def matrix(
     changes: Changes = None,
     encoder: Encoder = None,
     found: Found = None,
-    subsets: Annotated[
-        str, typer.Option(help="Of the corpora, to train on: all, single, leave-one-out.")
-    ] = "all",
+    subsets: Annotated[str, typer.Option(help="To train on: all, single, leave-one-out.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Folder; runs/NAME-matrix without.")] = None,
     overwrite: Overwrite = False,
     jobs: Jobs = None,

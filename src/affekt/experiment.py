@@ -9,6 +9,7 @@ is never computed here, the report reads the predictions.
 import json
 import logging
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]  # what is going on, how much is done, of how much
 Clips = Mapping[str, Any]
+
+CHECKPOINTS = "checkpoints"  # of a fold that is being trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,10 @@ def run(
     jobs = jobs or parallel.wanted(recipe)
     corpus, described = read(recipe, data or {})
     folds = divide(recipe, corpus)
+    if recipe.pooling:
+        from affekt.training.check import check_folds
+
+        check_folds(recipe, folds)
     run_folder.begin(out, recipe)
     began = environment()
     ready = prepare(recipe, folds, progress=progress)
@@ -151,9 +158,9 @@ def check(recipe: Recipe) -> None:
     elif recipe.encoder.name == "opensmile" and any(s.options.get("where") for s in recipe.audio):
         raise RecipeError("a random crop needs frames; take another encoder, or crop at the start")
     else:
-        from affekt.training import fit
+        from affekt.training.check import check as check_network
 
-        fit.check(recipe)
+        check_network(recipe)
 
 
 def folders(sections: Sequence[CorpusSection], data: Mapping[str, Path]) -> dict[str, Path]:
@@ -313,9 +320,8 @@ def _train(recipe: Recipe, ready: Prepared, *, out: Path, jobs: int, progress: P
     work = [(recipe, *every[n], ready.steps, folders[n] / "model") for n in lacking]
     act: Callable[..., Any] = _classify if recipe.classifier else _fit
     made = parallel.each(act, work, ready.features, jobs)
-    done = len(every) - len(lacking)
-    if lacking:
-        progress(_named(*every[lacking[0]]), done, len(every))
+    left = list(lacking)
+    _tell(progress, every, left)
     for place, trained in made:
         (seed, fold), folder = every[lacking[place]], folders[lacking[place]]
         folder.mkdir(parents=True, exist_ok=True)
@@ -324,14 +330,16 @@ def _train(recipe: Recipe, ready: Prepared, *, out: Path, jobs: int, progress: P
             training_log.replace(out / "log.csv", seed, fold.name, trained.history)
         judged = trained if recipe.classifier else trained.predictions
         files.write(folder / "predictions.jsonl", judged)  # last: what it stands for is whole
-        done += 1
-        left = [n for n in lacking if not (folders[n] / "predictions.jsonl").exists()]
-        progress(_named(*every[left[0]]) if left else "folds", done, len(every))
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        left.remove(lacking[place])
+        _tell(progress, every, left)
     return len(lacking)
 
 
-def _named(seed: int, fold: Fold) -> str:
-    return f"seed {seed}, fold {fold.name}"
+def _tell(progress: Progress, every: Sequence[tuple[int, Fold]], left: Sequence[int]) -> None:
+    if left:
+        seed, fold = every[left[0]]
+        progress(f"seed {seed}, fold {fold.name}", len(every) - len(left), len(every))
 
 
 def _classify(
@@ -350,7 +358,8 @@ def _fit(
     from affekt.training import fit
 
     fold = protocols.balanced(fold, recipe.balance)
-    return fit.train(recipe, fold, clips, seed=seed, steps=steps, folder=model)
+    kept = model.with_name(CHECKPOINTS)
+    return fit.train(recipe, fold, clips, seed=seed, steps=steps, folder=model, kept=kept)
 
 
 def _keep(trained: Any, folder: Path) -> None:

@@ -162,7 +162,9 @@ def test_where_nothing_can_be_masked_the_task_is_zero(checkpoint):
 def test_under_autocast_the_loss_stays_in_float32(checkpoint, wav, monkeypatch):
     encoder = without_dropout(made(checkpoint)).train()
     mask = own_task.hidden(encoder.masking, torch.tensor([49, 49]), 49)
-    layers, latent = encoder.network.masked(wav, LENGTHS, mask)
+    network = encoder.network
+    z, frames = network.convolved(wav, LENGTHS), network.frames(LENGTHS)
+    layers, latent = network.masked(z, frames, mask)
     losses = []
     for bf16 in (False, True):
         torch.manual_seed(0)

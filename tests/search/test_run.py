@@ -62,7 +62,7 @@ def test_the_score_is_the_best_dev_score_of_the_last_stage_over_folds_and_seeds(
         scores = {}
         for seed in (0, 1):
             for fold in ready.folds:
-                made = fit.fitted(filled, fold, ready.features, seed=seed, steps=ready.steps)
+                (made,) = fit.fitted(filled, fold, ready.features, seed=seed, steps=ready.steps)
                 rows = [row for row in made.history if row["stage"] == 1]
                 assert [row["epoch"] for row in rows] == [4, 5]
                 scores[seed, fold.name] = max(row[measured] for row in rows)
@@ -205,7 +205,7 @@ def test_balanced_languages_are_trained_on_as_a_run_does(trees, toy, tmp_path):
     ready = experiment.prepare(recipe, experiment.divide(recipe, experiment.read(recipe, data)[0]))
     fold = protocols.balanced(ready.folds[0], "language")
     assert len(fold.train) > len(ready.folds[0].train)
-    made = fit.fitted(fill(recipe, best["values"], ""), fold, ready.features, seed=0)
+    (made,) = fit.fitted(fill(recipe, best["values"], ""), fold, ready.features, seed=0)
     assert best["score"] == max(row["dev_UA"] for row in made.history)
 
 

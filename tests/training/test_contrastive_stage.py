@@ -14,6 +14,7 @@ from affekt.nn.pooling import self_attention_pooling
 from affekt.nn.recogniser import Recogniser
 from affekt.recipe import Recipe, Stage
 from affekt.training import fit
+from affekt.training.check import check
 from affekt.training.optim import adam, multi_step
 from affekt.training.stage import run_stage
 from affekt.types import Fold, Utterance
@@ -102,7 +103,7 @@ def test_pairs_train_what_pools_and_not_the_head(fold, clips):
             {},
             'no dev score to choose on; give select = "last"',
         ),
-        ([PAIRS], {}, "stage.0: pairs of clips train no classifier"),
+        ([PAIRS], {}, "no stage trains the head as a classifier; pairs of clips train none"),
         (
             [PAIRS, {}],
             {"pooling": {"name": "mean", "dim": 0}},
@@ -117,7 +118,7 @@ def test_pairs_train_what_pools_and_not_the_head(fold, clips):
 )
 def test_what_pairs_cannot_do_is_told_before_anything_is_done(stages, sections, told):
     with pytest.raises(RecipeError, match=told):
-        fit.check(recipe(*stages, **sections))
+        check(recipe(*stages, **sections))
 
 
 def test_one_corpus_has_no_pairs(fold, clips, tmp_path):
@@ -136,9 +137,9 @@ def test_one_corpus_has_no_pairs(fold, clips, tmp_path):
 )
 def test_values_out_of_range_are_told_before_anything_is_done(changed, told):
     with pytest.raises(RecipeError, match=told):
-        fit.check(recipe(changed))
+        check(recipe(changed))
     with pytest.raises(RecipeError, match="dim must be 0 or more .*, not -3 and 0"):
-        fit.check(recipe({}, pooling={"name": "mean", "dim": -3}))
+        check(recipe({}, pooling={"name": "mean", "dim": -3}))
 
 
 @pytest.mark.parametrize("option", [{"alpha": -1.0}, {"margin": 2.0}, {"temperature": -0.1}])

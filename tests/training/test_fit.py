@@ -14,7 +14,9 @@ from affekt.nn.mixing import LayerMix
 from affekt.nn.pooling import mean_pooling
 from affekt.nn.recogniser import Recogniser
 from affekt.recipe import Recipe, Stage
+from affekt.recipe.stage import PARTS
 from affekt.training import fit
+from affekt.training.check import check
 from affekt.training.optim import adam, constant
 from affekt.training.stage import StageModule
 from affekt.types import Fold, Utterance
@@ -196,10 +198,11 @@ def test_what_learns_or_drops_is_pooled_at_every_step():
     def made(**pooling):
         return Recogniser(LayerMix(2), mean_pooling(8, **pooling), linear(8, 3))
 
-    assert made(dim=0).pools_the_same(1)
-    assert not made(dim=0).pools_the_same(2)  # the layers' weights are learnt
-    assert not made(dim=8).pools_the_same(1)
-    assert not made(dim=0, channel_dropout=0.1).pools_the_same(1)
+    assert made(dim=0).pools_the_same(PARTS, 1)
+    assert not made(dim=0).pools_the_same(PARTS, 2)  # the layers' weights are learnt
+    assert not made(dim=8).pools_the_same(PARTS, 1)
+    assert not made(dim=0, channel_dropout=0.1).pools_the_same(PARTS, 1)
+    assert made(dim=8, channel_dropout=0.1).pools_the_same(["head"], 2)  # they are frozen
 
 
 def test_a_stage_ends_where_dev_has_not_been_better_for_so_long(fold, clips, tmp_path):
@@ -215,4 +218,4 @@ def test_a_stage_ends_where_dev_has_not_been_better_for_so_long(fold, clips, tmp
 
 def test_beta_without_a_task_of_the_encoder_is_refused():
     with pytest.raises(RecipeError, match=r"stage\.0\.objective: beta = 0\.001 weighs the encoder"):
-        fit.check(recipe(objective={"name": "classification", "beta": 1e-3}))
+        check(recipe(objective={"name": "classification", "beta": 1e-3}))

@@ -1,9 +1,10 @@
-"""Frames of a frozen speech encoder: made once, then read from the cache.
+"""Frames of a frozen speech encoder, or of its frozen front end: made once, then in the cache.
 
 On a CPU every core encodes one utterance at a time. Without padding and without threads that wait
 for each other this is the fastest way there (benchmarks/encoding.py), and the frames do not
 depend on anything else, to the last bit. A GPU encodes batches of like length.
-Axes: L layers, T frames, D channels.
+Axes: L layers, T frames, D channels. A front end gives one layer, with the channels of its last
+convolution.
 """
 
 import logging
@@ -46,6 +47,7 @@ class CachedFrames(Mapping[str, Clip]):
         options: of the encoder, see affekt.encoders.speech.Speech.
         utterances: whose frames are wanted.
         steps: what is done to the signal first; random ones take their fixed form.
+        front: what the front end gives is wanted, for a transformer that is trained on it.
     """
 
     def __init__(
@@ -53,8 +55,11 @@ class CachedFrames(Mapping[str, Clip]):
         options: Mapping[str, Any],
         utterances: Sequence[Utterance],
         steps: Sequence[audio.Step],
+        *,
+        front: bool = False,
     ) -> None:
         self.options = dict(options)
+        self.front = front
         self.utterances = {u.key: u for u in utterances}
         self.steps = steps
         self.device = speech.processor()
@@ -71,7 +76,8 @@ class CachedFrames(Mapping[str, Clip]):
         key = speech.identity(self.options, self.device)
         about = {name: self.options[name] for name in ("model", "revision", "normalise")}
         digest = blake2b(key.encode(), digest_size=6).hexdigest()
-        return f"{PurePath(self.options['model']).name}-{digest}", about | {"identity": key}
+        name = f"{PurePath(self.options['model']).name}-{digest}{'-front' * self.front}"
+        return name, about | {"identity": key, "front": self.front}
 
     def encoder(self) -> speech.Speech:
         """The encoder, loaded when the first frames are missing."""
@@ -104,7 +110,8 @@ class CachedFrames(Mapping[str, Clip]):
         encoder = self.encoder()
         samples = [round(audio.seconds(u, self.steps) * audio.RATE) for u in missing]
         frames = int(encoder.network.frames(torch.tensor(samples)).sum())
-        needed = size_of(frames, encoder.layers, encoder.dim, storage=self.store.storage)
+        shape = (1, encoder.network.width) if self.front else (encoder.layers, encoder.dim)
+        needed = size_of(frames, *shape, storage=self.store.storage)
         free = room(self.store.folder)
         told = (
             f"the frames of {len(missing)} utterances take about {decimal(needed)} in "
@@ -175,9 +182,13 @@ class CachedFrames(Mapping[str, Clip]):
     def _encoded(self, clips: Sequence[tuple[Utterance, Tensor]]) -> list[tuple[Utterance, Tensor]]:
         lengths = torch.tensor([len(wav) for _, wav in clips], device=self.device)
         waves = pad_sequence([wav for _, wav in clips], batch_first=True).to(self.device)
-        frames = self.encoder()(waves, lengths)
-        counts = frames.mask.sum(dim=1).tolist()
-        rows = zip(clips, frames.layers.cpu(), counts, strict=True)
+        if self.front:
+            convolved = self.encoder().convolve(waves, lengths)
+            layers, counts = convolved.frames[:, None], convolved.lengths.tolist()
+        else:
+            frames = self.encoder()(waves, lengths)
+            layers, counts = frames.layers, frames.mask.sum(dim=1).tolist()
+        rows = zip(clips, layers.cpu(), counts, strict=True)
         return [(u, row[:, :n]) for (u, _), row, n in rows]
 
     def _keep(self, u: Utterance, frames: Clip) -> tuple[Utterance, str | None]:

@@ -27,7 +27,8 @@ def extract(
 
     Functionals are a clip of one frame. Random steps take their fixed, test-time form. Frames of
     a speech encoder lie in the cache, those of the others are made in no time and held in memory.
-    An encoder that is trained makes its own: then it is signals.
+    An encoder that is trained makes its own: then it is what its frozen front end gives, from the
+    cache too, or signals where the front end is trained, meets random steps or is Whisper's.
     """
     if section.name == "speech":
         return _speech(options(ENCODERS, section, "encoder"), utterances, steps, tick)
@@ -56,13 +57,15 @@ def _speech(
     steps: Sequence[audio.Step],
     tick: Tick,
 ) -> tuple[Mapping[str, Clip | Wave], dict[str, str]]:
+    from affekt.encoders import speech
     from affekt.encoders.cached import CachedFrames
-    from affekt.signals import Signals
+    from affekt.signals import Signals, is_random
 
-    if chosen["trainable"] != "none":
+    front = chosen["trainable"] == "transformer" and not is_random(steps)
+    if chosen["trainable"] != "none" and not (front and speech.convolves(chosen)):
         signals = Signals(utterances, steps)
         return signals, signals.unusable(tick)
-    frames = CachedFrames(chosen, utterances, steps)
+    frames = CachedFrames(chosen, utterances, steps, front=front)
     return frames, frames.fill(tick)
 
 

@@ -1,6 +1,7 @@
 """What an encoder takes and gives.
 
-Axes: B batch, S samples, L layers, T frames, D channels, R pooled channels.
+Axes: B batch, S samples, L layers, T frames, C channels of a convolution, D channels of a frame,
+R pooled channels.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,18 @@ class Waves:
     def to(self, device: torch.device | str) -> "Waves":
         """The same on another device."""
         return Waves(self.wav.to(device), self.lengths.to(device))
+
+
+@dataclass(frozen=True)
+class Convolved:
+    """What a frozen front end made of a padded batch, and how many frames each has."""
+
+    frames: Float[Tensor, "B T C"]
+    lengths: Int[Tensor, " B"]
+
+    def to(self, device: torch.device | str) -> "Convolved":
+        """The same on another device."""
+        return Convolved(self.frames.to(device), self.lengths.to(device))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ Layer 0 is the input of the first transformer layer, the top layer comes after t
 s3prl's convention, L + 1 layers in all. Axes: B batch, S samples, L layers, T frames, D channels.
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from affekt.audio import RATE
 from affekt.cache.space import Storage
 from affekt.encoders import checkpoint, own_task
-from affekt.encoders.frames import Frames, valid
+from affekt.encoders.frames import Convolved, Frames, valid
 from affekt.encoders.own_task import OwnTask
 from affekt.errors import EncoderError
 from affekt.losses import Losses
@@ -119,25 +119,45 @@ class Speech(nn.Module):
     def forward(self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]) -> Frames:
         """All layers of a padded batch; `lengths` counts samples. Padding frames are zero."""
         wav = wav[:, : int(lengths.max())]
-        gradient = torch.enable_grad if self.trainable != "none" else torch.no_grad
-        with gradient(), computing(self.precision, wav.device):
+        with self._computing(wav.device):
             frames = self.network.frames(lengths)
-            longest = int(frames.max())
-            heard, task = self._heard(wav, lengths, frames)
-            layers = torch.stack([h[:, :longest] for h in heard], dim=1)
-        for n, count in enumerate(frames.tolist()):
-            layers[n, :, count:] = 0.0
-        return Frames(layers, valid(frames, longest), task)
+            if self.task is None:  # also Whisper, which has no front end of its own
+                return _padded(self.network(wav, lengths), frames)
+            return self._onward(self.network.convolved(wav, lengths), frames)
 
-    def _heard(
-        self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"], frames: Int[Tensor, " B"]
-    ) -> tuple[list[Float[Tensor, "B _ D"]], Losses | None]:
+    def onward(self, convolved: Convolved) -> Frames:
+        """All layers of what the front end made of a batch before, see `convolve`."""
+        with self._computing(convolved.frames.device):
+            return self._onward(convolved.frames.float(), convolved.lengths)
+
+    def convolve(self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]) -> Convolved:
+        """What the front end makes of a padded batch; `lengths` counts samples. Not of Whisper."""
+        with self._computing(wav.device):
+            made = self.network.convolved(wav[:, : int(lengths.max())], lengths)
+            return Convolved(made, self.network.frames(lengths))
+
+    def _onward(self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]) -> Frames:
         """All layers, and in training the loss of the encoder's own task."""
         if self.masking is None or self.task is None or not self.training:
-            return self.network(wav, lengths), None
-        hidden = own_task.hidden(self.masking, frames, int(frames.max()))
-        layers, latent = self.network.masked(wav, lengths, hidden)
-        return layers, self.task(layers[-1], latent, hidden)
+            return _padded(self.network.onward(z, frames), frames)
+        hidden = own_task.hidden(self.masking, frames, z.shape[1])
+        layers, latent = self.network.masked(z, frames, hidden)
+        return _padded(layers, frames, self.task(layers[-1], latent, hidden))
+
+    @contextmanager
+    def _computing(self, device: torch.device) -> Iterator[None]:
+        gradient = nullcontext() if self.trainable != "none" else torch.no_grad()
+        with gradient, computing(self.precision, device):
+            yield
+
+
+def _padded(
+    heard: list[Float[Tensor, "B _ D"]], frames: Int[Tensor, " B"], task: Losses | None = None
+) -> Frames:
+    longest = int(frames.max())
+    mask = valid(frames, longest)
+    layers = torch.stack([h[:, :longest] for h in heard], dim=1)
+    return Frames(layers.masked_fill(~mask[:, None, :, None], 0.0), mask, task)
 
 
 def identity(chosen: Mapping[str, Any], device: torch.device) -> str:
@@ -154,6 +174,12 @@ def identity(chosen: Mapping[str, Any], device: torch.device) -> str:
     scaled = preprocessor.get("do_normalize", True) if normalise is None else normalise
     library = metadata.version("transformers").partition(".")[0]
     return f"{checkpoint.digest(folder)}-{scaled}-{computed}-{device.type}-{library}-{VERSION}"
+
+
+def convolves(chosen: Mapping[str, Any]) -> bool:
+    """Whether an encoder of these options has a front end whose work can be done before."""
+    config, _ = checkpoint.settings(checkpoint.locate(chosen["model"], chosen["revision"]))
+    return config["model_type"] != "whisper"
 
 
 def _check_rate(model: str, preprocessor: Mapping[str, Any]) -> None:

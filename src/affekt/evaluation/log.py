@@ -1,4 +1,7 @@
-"""The training log of a run: `log.csv` with the columns seed, fold, epoch, then any measures."""
+"""The training log of a run: `log.csv` with the columns seed, fold, epoch, then any measures.
+
+Where networks are trained per corpus there is a column for it, empty for what they share.
+"""
 
 import csv
 import io
@@ -12,6 +15,7 @@ from affekt.evaluation.plots import Runs
 from affekt.protocols.grouping import natural
 
 KEYS = ("seed", "fold", "epoch")
+CORPUS = "corpus"
 
 
 def replace(path: Path, seed: int, fold: str, history: Iterable[Mapping[str, Any]]) -> None:
@@ -39,7 +43,7 @@ def read(path: Path) -> dict[str, Runs]:
         if not set(KEYS) <= set(names):
             raise RunError(f"{path} has the columns {names}; expected {', '.join(KEYS)}")
         try:
-            return _measures(rows, [name for name in names if name not in KEYS])
+            return _measures(rows, [name for name in names if name not in (*KEYS, CORPUS)])
         except (ValueError, TypeError) as e:
             raise RunError(f"{path}, line {rows.line_num}: {e}; remove it or run again") from e
 
@@ -47,7 +51,8 @@ def read(path: Path) -> dict[str, Runs]:
 def _measures(rows: Iterable[dict[str, str]], names: list[str]) -> dict[str, Runs]:
     measures: dict[str, dict[tuple[int, str], list[tuple[float, float]]]] = {}
     for row in rows:
-        key, epoch = (int(row["seed"]), row["fold"]), float(row["epoch"])
+        line = ", ".join(filter(None, (row["fold"], row.get(CORPUS))))
+        key, epoch = (int(row["seed"]), line), float(row["epoch"])
         for name in names:
             if row[name]:  # a measure that was not taken in this epoch is left blank
                 point = epoch, float(row[name])

@@ -13,7 +13,7 @@ from affekt.protocols.grouping import natural
 from affekt.types import Prediction
 
 DIGITS = 6  # of a probability
-REQUIRED = [f.name for f in fields(Prediction)]
+REQUIRED = {f.name: f for f in fields(Prediction)}  # in their order
 TEXTS = ("id", "corpus", "fold", "truth", "label")
 
 
@@ -75,7 +75,7 @@ def _read_file(path: Path) -> list[Prediction]:
 
 def _parse(line: str) -> Prediction:
     row = json.loads(line)
-    if not isinstance(row, dict) or row.keys() != set(REQUIRED):
+    if not isinstance(row, dict) or row.keys() != REQUIRED.keys():
         given = sorted(row) if isinstance(row, dict) else row
         raise ValueError(f"expected the fields {sorted(REQUIRED)}, got {given}")
     for name in TEXTS:

@@ -28,6 +28,10 @@ class LayerMix(nn.Module):
         self.weight = nn.Parameter(torch.zeros(layers))
         self.normalise = normalise
 
+    def needed(self, layers: Float[Tensor, "B L T D"]) -> Float[Tensor, "B L T D"]:
+        """Of the layers those that are looked at: all."""
+        return layers
+
     def forward(self, layers: Float[Tensor, "B L T D"]) -> Float[Tensor, "B T D"]:
         """h_t = sum_l gamma_l h_{t,l}"""
         if layers.shape[1] == 1:  # gamma is 1: spare a copy of all frames
@@ -94,8 +98,13 @@ class OneLayer(nn.Module):
         self.number = number
 
     def forward(self, layers: Float[Tensor, "B L T D"]) -> Float[Tensor, "B T D"]:
-        """h_t = h_{t,l}"""
-        return layers[:, self.number].float()
+        """h_t = h_{t,l}; a single layer that comes in is the one"""
+        return layers[:, self.number if layers.shape[1] > 1 else 0].float()
+
+    def needed(self, layers: Float[Tensor, "B L T D"]) -> Float[Tensor, "B 1 T D"]:
+        """Of the layers those that are looked at."""
+        number = self.number % layers.shape[1]
+        return layers[:, number : number + 1]
 
 
 MIXES = {"weighted-sum": LayerMix, "layer": OneLayer}

@@ -5,16 +5,21 @@ head it is figure 1 of Kakouros et al. 2022 (arXiv:2211.01756).
 Axes: B batch, R pooled channels, K classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from affekt.encoders.frames import Frames, Pooled, Waves
+from affekt.encoders.frames import Convolved, Frames, Pooled, Waves
 from affekt.losses import Losses
 from affekt.nn.mixing import LayerMix, OneLayer
 from affekt.nn.pooling import Pooling
 from affekt.nn.wccn import DeepWCCN
+from affekt.recipe.stage import Part
+
+Inputs = Frames | Convolved | Waves | Pooled
 
 
 @dataclass(frozen=True)
@@ -55,15 +60,13 @@ class Recogniser(nn.Module):
         self.encoder = encoder
         self.standardise = standardise or nn.Identity()
 
-    def forward(
-        self, inputs: Frames | Waves | Pooled, labels: Int[Tensor, " B"] | None = None
-    ) -> Output:
+    def forward(self, inputs: Inputs, labels: Int[Tensor, " B"] | None = None) -> Output:
         """Logits and the embedding under them; only Deep-WCCN looks at labels, in training."""
         task_losses = None
         if isinstance(inputs, Pooled):
             pooled = inputs.vectors
         else:
-            frames = inputs if isinstance(inputs, Frames) else self._heard(inputs)
+            frames = inputs if isinstance(inputs, Frames) else self.heard(inputs)
             pooled, task_losses = self.pooled(frames), frames.task_losses
         h = pooled
         *parts, last = self.head
@@ -75,16 +78,30 @@ class Recogniser(nn.Module):
         """What the head is given of frames."""
         return self.pooling(self.mix(frames.layers), frames.mask)
 
-    def pools_the_same(self, layers: int) -> bool:
-        """Whether `pooled` never changes: it learns nothing and drops nothing.
+    def heard(self, inputs: Convolved | Waves) -> Frames:
+        """The frames of the encoder, on one scale."""
+        encoder: Any = self.encoder
+        if isinstance(inputs, Convolved):
+            frames = encoder.onward(inputs)
+        else:
+            frames = encoder(inputs.wav, inputs.lengths)
+        return Frames(self.standardise(frames.layers), frames.mask, frames.task_losses)
+
+    @property
+    def parts(self) -> dict[Part, list[nn.Module]]:
+        """What a stage may train."""
+        return {
+            "encoder": [self.encoder] if self.encoder else [],
+            "pooling": [self.mix, self.pooling],
+            "head": [self.head],
+        }
+
+    def pools_the_same(self, trains: Sequence[Part], layers: int) -> bool:
+        """Whether `pooled` of the same frames never changes: it learns nothing and drops nothing.
 
         Args:
+            trains: what is trained.
             layers: of the frames; the weight of a single one is 1.
         """
         learns = [*self.pooling.parameters(), *(self.mix.parameters() if layers > 1 else ())]
-        return not learns and not self.pooling.channel_dropout
-
-    def _heard(self, waves: Waves) -> Frames:
-        assert self.encoder is not None
-        frames = self.encoder(waves.wav, waves.lengths)
-        return Frames(self.standardise(frames.layers), frames.mask, frames.task_losses)
+        return "pooling" not in trains or not (learns or self.pooling.channel_dropout)

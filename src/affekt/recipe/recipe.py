@@ -113,6 +113,12 @@ class Recipe(BaseModel):
         for key in ("seeds", "folds", "train_on", "test_on"):
             if len(named := getattr(self, key)) > len({*named}):
                 raise ValueError(f"'{key}' names something twice: {', '.join(map(str, named))}")
+        per = [bool(stage.per) for stage in self.stage]
+        if per != sorted(per):
+            raise ValueError(
+                f'stage.{per.index(True)} has per = "corpus", so that there is one network per '
+                'corpus from there on; give all stages after it per = "corpus" too'
+            )
         if not self.seeds or not self.corpus:
             raise ValueError("'seeds' and 'corpus' need at least one entry")
         return self

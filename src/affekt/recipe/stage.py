@@ -10,6 +10,9 @@ STRICT = ConfigDict(extra="forbid", frozen=True)
 EPOCHS = 40  # of a stage that does not say how long
 EVALUATE_EVERY = 1000  # steps, as s3prl
 
+Part = Literal["encoder", "pooling", "head"]
+PARTS: list[Part] = ["encoder", "pooling", "head"]  # mix goes with pooling
+
 
 class Stage(BaseModel):
     """One optimisation, over `epochs` or over `steps` of the optimiser; 40 epochs if neither.
@@ -20,6 +23,11 @@ class Stage(BaseModel):
     model_config = STRICT
 
     objective: Section = Section(name="classification")
+    trains: list[Part] = Field(default=PARTS, min_length=1)  # the others stay as they are
+    train_on: list[str] = []  # corpora of this stage; none: all that the recipe trains on
+    # Once for each corpus that is tested: on its train side, with a head for its classes, from the
+    # weights that the stages before left.
+    per: Literal["corpus"] | None = None
     optimizer: Section = Section(name="adam")
     schedule: Section = Section(name="constant")
     epochs: int | None = Field(default=None, ge=1)
@@ -59,6 +67,15 @@ class Stage(BaseModel):
     def _pairs_have_no_dev_score(self) -> "Stage":
         if self.contrasts and self.select != "last":
             raise ValueError('pairs of clips have no dev score to choose on; give select = "last"')
+        return self
+
+    @model_validator(mode="after")
+    def _one_choice_of_corpora(self) -> "Stage":
+        if self.per and (self.train_on or self.contrasts):
+            raise ValueError(
+                'per = "corpus" trains on one corpus at a time; leave it out beside train_on, or '
+                "where pairs come from several corpora"
+            )
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from affekt import audio, experiment, parallel, protocols
@@ -16,7 +17,7 @@ from affekt.recipe import Recipe
 from affekt.types import Corpus, Fold, Utterance
 
 READ = ("train", "dev")  # sides
-# Stands in the place of the whole test side: a fold has one, and training looks at none of it.
+# Stands for a corpus's test side: a fold has one, and training looks at none of it.
 WITHHELD = Utterance(
     id="withheld", audio=Path("withheld"), emotion="withheld", corpus="withheld", speaker="withheld"
 )
@@ -108,13 +109,18 @@ def _score(
 
     fold = protocols.balanced(fold, recipe.balance)
     made = fit.fitted(recipe, fold, clips, seed=seed, steps=steps)
-    last = len(recipe.stage) - 1
-    return max(row[measure(recipe)] for row in made.history if row["stage"] == last)
+    last, score = len(recipe.stage) - 1, measure(recipe)
+    return fmean(max(row[score] for row in one.history if row["stage"] == last) for one in made)
 
 
 def prepare(recipe: Recipe, folds: Sequence[Fold], progress: Progress) -> Prepared:
     """Folds without their test sides, and the features of train and dev."""
     ready = experiment.prepare(recipe, folds, sides=READ, progress=progress)
     _refuse_without_dev(ready.folds)
-    withheld = [replace(fold, test=(WITHHELD,)) for fold in ready.folds]
-    return replace(ready, folds=withheld)
+    return replace(ready, folds=[_withheld(fold) for fold in ready.folds])
+
+
+def _withheld(fold: Fold) -> Fold:
+    """The fold with one stand-in for the test side of each corpus."""
+    tested = dict.fromkeys(u.corpus for u in fold.test)
+    return replace(fold, test=tuple(replace(WITHHELD, corpus=name) for name in tested))

@@ -1,38 +1,33 @@
 """Train a recogniser on one fold and judge the fold's test side."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 import numpy as np
-import torch
-from jaxtyping import Float
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from affekt import audio
-from affekt.batches import Ahead, UtteranceDataset, in_order
+from affekt.batches import UtteranceDataset
 from affekt.encoders import ENCODERS
-from affekt.encoders.frames import Frames
-from affekt.errors import RecipeError
 from affekt.labels import order
-from affekt.losses import OBJECTIVES
 from affekt.nn.heads import HEADS
 from affekt.nn.mixing import MIXES
 from affekt.nn.pooling import POOLINGS
 from affekt.nn.recogniser import Recogniser
 from affekt.nn.standardise import Standardise
-from affekt.parts import build, find, options
-from affekt.recipe import Recipe, Stage
+from affekt.parts import build, find
+from affekt.recipe import Recipe
 from affekt.signals import Signals, is_random
-from affekt.training.optim import OPTIMIZERS, SCHEDULES
-from affekt.training.stage import JUDGED_AT_ONCE, Row, run_stage, to_judge
+from affekt.training.judging import judge
+from affekt.training.sides import Inputs, corpora, of_stage, seen
+from affekt.training.stage import run_stage, to_judge
 from affekt.types import Fold, Prediction, Utterance
-
-Inputs = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Trained:
 
     predictions: list[Prediction]
     embeddings: dict[str, tuple[Sequence[Utterance], np.ndarray]]  # of sides, (N, E) each
-    history: list[Row]  # one per epoch or evaluation
+    history: list[dict[str, Any]]  # one per epoch or evaluation, with the corpus if per corpus
 
 
 @dataclass(frozen=True)
@@ -51,59 +46,12 @@ class Fitted:
     model: Recogniser
     classes: list[str]
     see: Callable[[Sequence[Utterance]], Inputs]  # what the recogniser is given of utterances
-    history: list[Row]
+    history: list[dict[str, Any]]
+    corpus: str | None = None  # the one that it is for; none: all
 
     def dataset(self, utterances: Sequence[Utterance]) -> UtteranceDataset:
         """Utterances as the recogniser takes them."""
         return UtteranceDataset(utterances, self.see(utterances), self.classes)
-
-
-def check(recipe: Recipe) -> None:
-    """Refuse a recipe whose network parts or stages do not fit their schemas."""
-    assert recipe.pooling is not None
-    options(MIXES, recipe.mix, "mix")
-    pooling = build(POOLINGS, recipe.pooling, "pooling", 8)  # of any width: it judges its values
-    build(HEADS, recipe.head, "head", pooling.output_dim, 2)
-    frozen = recipe.encoder.options.get("trainable", "none") == "none"
-    pairs = [number for number, stage in enumerate(recipe.stage) if stage.contrasts]
-    if pairs and frozen and not [*pooling.parameters()]:
-        raise RecipeError(
-            f"stage.{pairs[0]}: there is nothing to train, as the encoder is frozen and pooling "
-            f"'{recipe.pooling.name}' learns nothing; give the encoder trainable = \"transformer\""
-        )
-    if recipe.stage[-1].contrasts:
-        raise RecipeError(
-            f"stage.{len(recipe.stage) - 1}: pairs of clips train no classifier; let a stage with "
-            'objective = { name = "classification" } follow'
-        )
-    learns_on = recipe.encoder.options.get("task") is not None
-    weighed = False
-    for number, stage in enumerate(recipe.stage):
-        objective = options(OBJECTIVES, stage.objective, "objective")
-        build(OBJECTIVES, stage.objective, "objective")
-        weighed |= bool(objective.get("beta"))
-        if objective.get("beta") and not learns_on:
-            raise RecipeError(
-                f"stage.{number}.objective: beta = {objective['beta']:g} weighs the encoder's own "
-                'task, but it has none; give the encoder task = { heads = "kept" }, or "fresh" '
-                "where its checkpoint has no quantizer, or set beta = 0"
-            )
-        _refuse_values(stage, number)
-        options(SCHEDULES, stage.schedule, "schedule")
-    if learns_on and not weighed:
-        raise RecipeError(
-            "encoder 'speech': task masks frames for a loss that no stage weighs; give an "
-            "objective beta, such as 1e-3, or leave 'task' out"
-        )
-
-
-def _refuse_values(stage: Stage, number: int) -> None:
-    """Refuse a learning rate and the like that torch's optimiser would not take."""
-    weight: list[Any] = [{"params": [nn.Parameter(torch.zeros(1))]}]
-    try:
-        build(OPTIMIZERS, stage.optimizer, "optimizer", weight)
-    except ValueError as e:
-        raise RecipeError(f"stage.{number}.optimizer '{stage.optimizer.name}': {e}") from None
 
 
 def recogniser(
@@ -124,10 +72,15 @@ def train(
     seed: int,
     folder: Path,
     steps: Sequence[audio.Step] = (),
+    kept: Path | None = None,
 ) -> Trained:
-    """Fit, save the model under `folder`, and judge the test side; arguments as of `fitted`."""
-    made = fitted(recipe, fold, inputs, seed=seed, steps=steps)
-    _save(folder, made.model, made.classes)
+    """Fit, save under `folder`, a folder per corpus if there is a model for each, and judge.
+
+    Arguments as of `fitted`.
+    """
+    made = fitted(recipe, fold, inputs, seed=seed, steps=steps, kept=kept)
+    for one in made:
+        _save(folder / (one.corpus or ""), one.model, one.classes)
     predictions, vectors = _judged(made, fold.test, recipe, fold=fold.name, seed=seed)
     embeddings: dict[str, tuple[Sequence[Utterance], np.ndarray]] = {}
     for side in recipe.embeddings:
@@ -136,7 +89,9 @@ def train(
             embeddings[side] = said, vectors
         elif said:
             embeddings[side] = said, _judged(made, said, recipe, fold=fold.name, seed=seed)[1]
-    return Trained(predictions, embeddings, made.history)
+    shared, *others = (one.history for one in made)
+    own = [row for history in others for row in history if "corpus" in row]
+    return Trained(predictions, embeddings, [*shared, *own])
 
 
 def fitted(
@@ -146,17 +101,23 @@ def fitted(
     *,
     seed: int,
     steps: Sequence[audio.Step] = (),
-) -> Fitted:
-    """Train through all stages; of the test side nothing is looked at.
+    kept: Path | None = None,
+) -> list[Fitted]:
+    """Train through all stages; of the test side only the corpora are looked at.
 
     Args:
-        inputs: of every utterance of the fold by `Utterance.key`: frames, or signals if the
-            encoder is trained.
+        inputs: of every utterance of the fold by `Utterance.key`: frames, or what an encoder takes
+            that is trained.
         steps: of the audio; random ones are drawn anew in every epoch of training.
+        kept: where stages that train an encoder are kept after every epoch, and taken up.
+
+    Returns:
+        One recogniser, or one for each corpus that is tested if the last stages are per corpus.
     """
     lightning.seed_everything(seed, verbose=False)
     classes = order(u.emotion for u in fold.train)  # what else is tested cannot be recognised
-    live = isinstance(inputs, Signals) or is_random(steps)
+    drawn = is_random(steps)
+    live = drawn or _takes_more_than_frames(inputs)
     encoder = build(ENCODERS, recipe.encoder, "encoder") if live else None
     if encoder is not None:
         layers, dim = encoder.layers, encoder.dim
@@ -164,50 +125,102 @@ def fitted(
         layers, _, dim = inputs[fold.train[0].key].shape
     standardise = _scales(recipe, fold, inputs, layers=layers, dim=dim)
     model = recogniser(recipe, layers, dim, len(classes), encoder=encoder, standardise=standardise)
-    scales = deepcopy(standardise)  # stays where the inputs are
-
-    def see(utterances: Sequence[Utterance]) -> Inputs:
-        """Standardised and pooled where that never changes: once per fold, not once per step."""
-        seen = inputs
-        if not isinstance(scales, nn.Identity):
-            seen = {u.key: scales(inputs[u.key]) for u in dict.fromkeys(utterances)}
-        if not live and model.pools_the_same(layers):
-            seen = _pooled(model, seen, [*dict.fromkeys(utterances)])
-        return seen
-
-    seen = see((*fold.train, *fold.dev))
-    drawn = Signals(fold.train, steps, seed=seed) if live else seen
-    train_side = UtteranceDataset(fold.train, drawn, classes)
-    known = [u for u in fold.dev if u.emotion in classes]
-    dev_side = UtteranceDataset(known, seen, classes)
-    history: list[Row] = []
-    for number, stage in enumerate(recipe.stage):
-        name = f"seed {seed}, fold {fold.name}, stage {number}"
-        rows = run_stage(model, stage, train_side, dev_side, seed=seed, name=name)
-        past = history[-1] if history else {}  # epochs and steps count on through the stages
-        on = {key: past.get(key, 0) for key in ("epoch", "steps")}
-        history += [{"stage": number, **row, **{k: row[k] + on[k] for k in on}} for row in rows]
-    return Fitted(model, classes, see, history)
+    course = Course(recipe, fold, inputs, steps, deepcopy(standardise), seed, kept)
+    shared = [n for n, stage in enumerate(recipe.stage) if not stage.per]
+    made = course.through(shared, model, classes)
+    if len(shared) == len(recipe.stage):
+        return [made]
+    own = range(len(shared), len(recipe.stage))
+    return [course.of_corpus(corpus, own, made) for corpus in corpora(fold)]
 
 
-@torch.no_grad()
-def _pooled(
-    model: Recogniser, inputs: Inputs, utterances: Sequence[Utterance]
-) -> dict[str, Float[Tensor, " R"]]:
-    """What the head is given of each utterance."""
-    found: dict[str, Float[Tensor, " R"]] = {}
-    with torch.random.fork_rng(devices=[]):  # a loader draws a number: training would draw others
-        for batch in in_order(UtteranceDataset(utterances, inputs, []), JUDGED_AT_ONCE):
-            assert isinstance(batch.inputs, Frames)
-            found |= dict(zip(batch.keys, model.pooled(batch.inputs), strict=True))
-    return found
+@dataclass(frozen=True)
+class Course:
+    """The way of a fold through the stages of a recipe; fields as the arguments of `fitted`."""
+
+    recipe: Recipe
+    fold: Fold
+    inputs: Inputs
+    steps: Sequence[audio.Step]
+    scales: nn.Module  # of frames, where the inputs are
+    seed: int
+    kept: Path | None
+
+    def of_corpus(self, corpus: str, stages: Sequence[int], made: Fitted) -> Fitted:
+        """A recogniser of one corpus, begun from one of all with a head for its own classes."""
+        lightning.seed_everything(self.seed, verbose=False)  # whichever corpora there are
+        classes = order(u.emotion for u in self.fold.train if u.corpus == corpus)
+        model = deepcopy(made.model)
+        width = model.pooling.output_dim
+        model.head = build(HEADS, self.recipe.head, "head", width, len(classes))
+        own = self.through(stages, model, classes, corpus, made.history)
+        return replace(own, corpus=corpus)
+
+    def through(
+        self,
+        stages: Sequence[int],
+        model: Recogniser,
+        classes: list[str],
+        corpus: str | None = None,
+        before: Sequence[dict[str, Any]] = (),
+    ) -> Fitted:
+        """Train `model` in place; epochs and steps count on through the stages."""
+        drawn = is_random(self.steps)
+        history = list(before)
+        see: Callable[..., Inputs] = partial(
+            seen, model, self.inputs, scales=self.scales, drawn=drawn
+        )
+        for number in stages:
+            stage = self.recipe.stage[number]
+            train = of_stage(self.fold.train, stage, corpus)
+            dev = [u for u in of_stage(self.fold.dev, stage, corpus) if u.emotion in classes]
+            given = see((*train, *dev), trains=stage.trains)
+            signals = Signals(train, self.steps, seed=self.seed) if drawn else given
+            place = f"stage-{number}" + (f"-{corpus}" if corpus else "")
+            trained = model.encoder is not None and "encoder" in stage.trains
+            rows = run_stage(
+                model,
+                stage,
+                UtteranceDataset(train, signals, classes),
+                UtteranceDataset(dev, given, classes),
+                seed=self.seed,
+                name=f"seed {self.seed}, fold {self.fold.name}, {place.replace('-', ' ')}",
+                folder=self.kept / place if self.kept and trained else None,
+            )
+            past = history[-1] if history else {}
+            on = {key: past.get(key, 0) for key in ("epoch", "steps")}
+            told = {"corpus": corpus} if corpus else {}
+            history += [
+                {"stage": number, **told, **row, **{k: row[k] + on[k] for k in on}} for row in rows
+            ]
+        trains = self.recipe.stage[stages[-1]].trains if stages else []
+        return Fitted(model, classes, partial(see, trains=trains), history)
+
+
+def _takes_more_than_frames(inputs: Inputs) -> bool:
+    """Whether inputs are signals, or what a front end makes of them: an encoder takes them."""
+    return isinstance(inputs, Signals) or getattr(inputs, "front", False)
 
 
 def _judged(
-    made: Fitted, utterances: Sequence[Utterance], recipe: Recipe, *, fold: str, seed: int
+    made: Sequence[Fitted],
+    utterances: Sequence[Utterance],
+    recipe: Recipe,
+    *,
+    fold: str,
+    seed: int,
 ) -> tuple[list[Prediction], np.ndarray]:
-    side = made.dataset(utterances)
-    return judge(made.model, side, to_judge(side, recipe.stage[-1]), fold=fold, seed=seed)
+    """What is said of these, in their order, each by the recogniser for its corpus."""
+    found: dict[str, tuple[Prediction, np.ndarray]] = {}
+    for one in made:
+        said = [u for u in utterances if one.corpus in (None, u.corpus)]
+        if said:
+            side = one.dataset(said)
+            batches = to_judge(side, recipe.stage[-1])
+            rows = zip(*judge(one.model, side, batches, fold=fold, seed=seed), strict=True)
+            found |= {u.key: row for u, row in zip(said, rows, strict=True)}
+    predictions, vectors = zip(*(found[u.key] for u in utterances), strict=True)
+    return list(predictions), np.stack(vectors)
 
 
 def _scales(recipe: Recipe, fold: Fold, inputs: Inputs, *, layers: int, dim: int) -> nn.Module:
@@ -229,39 +242,3 @@ def _save(folder: Path, model: Recogniser, classes: Sequence[str]) -> None:
         if learnt or not name.startswith("encoder.")
     }
     save_file(tensors, folder / "model.safetensors", {"classes": "\n".join(classes)})
-
-
-@torch.inference_mode()
-def judge(
-    model: Recogniser, test: UtteranceDataset, batches: Ahead, *, fold: str, seed: int
-) -> tuple[list[Prediction], np.ndarray]:
-    """Predictions for the test side and the embeddings (N, E) under them, in its order."""
-    model.eval()
-    device = next(model.parameters()).device
-    probabilities: dict[str, list[float]] = {}
-    embeddings: dict[str, np.ndarray] = {}
-    for batch in batches:
-        output = model(batch.to(device).inputs)
-        rows = output.logits.double().softmax(dim=1).tolist()
-        probabilities |= dict(zip(batch.keys, rows, strict=True))
-        embeddings |= dict(zip(batch.keys, output.embedding.cpu().numpy(), strict=True))
-    predictions = [
-        _prediction(u, dict(zip(test.classes, probabilities[u.key], strict=True)), fold, seed)
-        for u in test.utterances
-    ]
-    return predictions, np.stack([embeddings[u.key] for u in test.utterances])
-
-
-def _prediction(u: Utterance, probabilities: dict[str, float], fold: str, seed: int) -> Prediction:
-    return Prediction(
-        id=u.id,
-        corpus=u.corpus,
-        fold=fold,
-        seed=seed,
-        speaker=u.talker,
-        gender=u.gender,
-        language=u.language,
-        truth=u.emotion,
-        label=max(probabilities, key=lambda name: probabilities[name]),
-        probabilities=probabilities,
-    )

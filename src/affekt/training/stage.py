@@ -2,9 +2,10 @@
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -23,15 +24,16 @@ from affekt.methods.supervised_contrastive import ContrastiveBatches
 from affekt.nn.recogniser import Output, Recogniser
 from affekt.parts import Registry, Section, build, find, options
 from affekt.recipe import Stage
+from affekt.training import kept
 from affekt.training.guard import GuardedModule
+from affekt.training.kept import Row
 from affekt.training.optim import OPTIMIZERS, SCHEDULES
+from affekt.training.sides import JUDGED_AT_ONCE
 
-JUDGED_AT_ONCE = 64  # utterances
 MONITORED = {"best-dev": "dev_UA", "best-dev-WA": "dev_WA"}  # by a stage's `select`
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
-Row = dict[str, int | float]
 Objective = Callable[[Output, Int[Tensor, " B"]], Losses]
 
 
@@ -94,30 +96,14 @@ class StageModule(GuardedModule):
         fine_tuned = [p for p in encoder.parameters() if p.requires_grad] if encoder else []
         within = set(map(id, fine_tuned))
         rest = [p for p in self.parameters() if p.requires_grad and id(p) not in within]
-        groups = [{"params": rest}, {"params": fine_tuned}]
-        optimizer = self._optimizer([group for group in groups if group["params"]])
-        for group in optimizer.param_groups[1:]:
-            group["lr"] *= encoder.lr_factor
+        optimizer = self._optimizer([{"params": p} for p in (rest, fine_tuned) if p])
+        if fine_tuned:
+            optimizer.param_groups[-1]["lr"] *= encoder.lr_factor
         schedule = self._schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-
-class _History(lightning.Callback):
-    """Collects what is logged, one row per epoch, or per evaluation where steps are counted."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-
-    def on_train_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        """Keep the row of this round."""
-        logged = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        at = {"epoch": trainer.current_epoch + 1, "steps": trainer.global_step}
-        self.rows.append({**at, **logged})
 
 
 def _patience(monitored: str, rounds: int) -> EarlyStopping:
@@ -133,8 +119,13 @@ def run_stage(
     *,
     seed: int,
     name: str,
+    folder: Path | None = None,
 ) -> list[Row]:
-    """Train `model` in place; afterwards it holds the weights that `stage.select` asks for."""
+    """Train `model` in place; afterwards it holds the weights that `stage.select` asks for.
+
+    Args:
+        folder: where the training is kept after every round; one that is there goes on.
+    """
     module = StageModule(
         model,
         build(OBJECTIVES, stage.objective, "objective"),
@@ -142,31 +133,49 @@ def run_stage(
         schedule=_bound(SCHEDULES, stage.schedule, "schedule"),
         name=name,
     )
-    history = _History()
     batches = _batches(train, stage, seed)
+    rounds = kept.Rounds(batches)
     to_choose_on = to_judge(dev, stage) if len(dev) and not stage.contrasts else None
     monitored = MONITORED.get(stage.select) if to_choose_on else None
-    best = None
-    watching: list[lightning.Callback] = [history]
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
+    watching: list[lightning.Callback] = [rounds]
+    with kept.place(folder) as at, _only(module, stage), warnings.catch_warnings():
         # Lightning advises on workers, log intervals and loggers; none of it applies here.
         warnings.filterwarnings("ignore", module="lightning")
-        if monitored:  # saved anew when it is strictly better
-            best = ModelCheckpoint(folder, monitor=monitored, mode="max", save_weights_only=True)
-            watching.append(best)
+        if monitored:
+            watching.append(kept.best(at, monitored))
         if monitored and stage.patience:
             watching.append(_patience(monitored, stage.patience))
+        if folder is not None:
+            watching.append(kept.last(at))
         trainer = _trainer(stage, watching)
-        module.train()  # Lightning leaves the mode as it is, and an encoder comes as it is judged
         try:
-            trainer.fit(module, batches, to_choose_on)
+            trainer.fit(module, batches, to_choose_on, ckpt_path=kept.there(at), weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-        if best:
-            saved = torch.load(best.best_model_path, weights_only=True)
+        rounds.go_on()  # of a training that was at its end
+        if monitored:
+            saved = torch.load(at / f"{kept.BEST}.ckpt", weights_only=True)
             module.load_state_dict(saved["state_dict"])
     model.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
-    return history.rows
+    return rounds.rows
+
+
+@contextmanager
+def _only(module: StageModule, stage: Stage) -> Iterator[None]:
+    """The parts that a stage trains are in training mode; the others are frozen, as if judged."""
+    module.train()  # Lightning leaves the mode as it is, and an encoder comes as it is judged
+    still = [p for name, p in module.model.parts.items() if name not in stage.trains]
+    held = [p for part in still for m in part for p in m.parameters() if p.requires_grad]
+    for part in still:
+        for m in part:
+            m.eval()
+    for p in held:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in held:
+            p.requires_grad_(True)
 
 
 def _batches(train: UtteranceDataset, stage: Stage, seed: int) -> Ahead:

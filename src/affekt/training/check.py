@@ -1,0 +1,121 @@
+"""Recipes of networks, and folds for them, refused before any work is done."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from affekt.errors import ProtocolError, RecipeError, nearest
+from affekt.losses import OBJECTIVES
+from affekt.methods.supervised_contrastive import ContrastiveBatches
+from affekt.nn.heads import HEADS
+from affekt.nn.mixing import MIXES
+from affekt.nn.pooling import POOLINGS
+from affekt.parts import build, options
+from affekt.recipe import Recipe, Stage
+from affekt.training.optim import OPTIMIZERS, SCHEDULES
+from affekt.training.sides import corpora, of_stage
+from affekt.types import Fold
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a recipe whose network parts or stages do not fit their schemas."""
+    assert recipe.pooling is not None
+    options(MIXES, recipe.mix, "mix")
+    pooling = build(POOLINGS, recipe.pooling, "pooling", 8)  # of any width: it judges its values
+    build(HEADS, recipe.head, "head", pooling.output_dim, 2)
+    frozen = recipe.encoder.options.get("trainable", "none") == "none"
+    learning = {"encoder": not frozen, "pooling": bool([*pooling.parameters()]), "head": True}
+    for number, stage in enumerate(recipe.stage):
+        looked_at = [name for name in stage.trains if not (stage.contrasts and name == "head")]
+        if not any(learning[name] for name in looked_at):
+            raise RecipeError(
+                f"stage.{number}: there is nothing to train in {', '.join(stage.trains)}, as the "
+                f"encoder is {'frozen' if frozen else 'left out'}, pooling '{recipe.pooling.name}' "
+                f"learns {'something' if learning['pooling'] else 'nothing'} and pairs of clips "
+                "have no use for a head; name more in trains, or give the encoder trainable = "
+                '"transformer"'
+            )
+    if not frozen and not any("encoder" in stage.trains for stage in recipe.stage):
+        raise RecipeError(
+            f"encoder '{recipe.encoder.name}' has trainable = "
+            f'"{recipe.encoder.options["trainable"]}", but no stage has "encoder" in trains; '
+            "name it in one, or leave trainable out"
+        )
+    _refuse_without_head(recipe.stage)
+    learns_on = recipe.encoder.options.get("task") is not None
+    weighed = False
+    for number, stage in enumerate(recipe.stage):
+        objective = options(OBJECTIVES, stage.objective, "objective")
+        build(OBJECTIVES, stage.objective, "objective")
+        weighed |= bool(objective.get("beta"))
+        if objective.get("beta") and not learns_on:
+            raise RecipeError(
+                f"stage.{number}.objective: beta = {objective['beta']:g} weighs the encoder's own "
+                'task, but it has none; give the encoder task = { heads = "kept" }, or "fresh" '
+                "where its checkpoint has no quantizer, or set beta = 0"
+            )
+        if objective.get("beta") and "encoder" not in stage.trains:
+            raise RecipeError(
+                f"stage.{number}.objective: beta = {objective['beta']:g} weighs the encoder's own "
+                'task, but the stage does not train it; name "encoder" in trains, or set beta = 0'
+            )
+        _refuse_values(stage, number)
+        options(SCHEDULES, stage.schedule, "schedule")
+    if learns_on and not weighed:
+        raise RecipeError(
+            "encoder 'speech': task masks frames for a loss that no stage weighs; give an "
+            "objective beta, such as 1e-3, or leave 'task' out"
+        )
+
+
+def _refuse_without_head(stages: Sequence[Stage]) -> None:
+    """Refuse a last head that no classification trains; per corpus there are heads of their own."""
+    own = [n for n, stage in enumerate(stages) if stage.per == stages[-1].per]
+    if not any("head" in stages[n].trains and not stages[n].contrasts for n in own):
+        per = ' with per = "corpus"' if stages[-1].per else ""
+        raise RecipeError(
+            f"stage.{own[-1]}: no stage{per} trains the head as a classifier; pairs of clips train "
+            'none, so let a stage with objective = { name = "classification" } follow, and "head" '
+            "in its trains"
+        )
+
+
+def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
+    """Refuse folds that have not what the stages of a network are trained on.
+
+    Raises:
+        ProtocolError: a corpus that a stage names is not there, or has too few classes.
+        RecipeError: batches of pairs cannot be shared out.
+    """
+    for fold in folds:
+        there = sorted({u.corpus for u in fold.train})
+        for number, stage in enumerate(recipe.stage):
+            where = f"stage.{number}, fold {fold.name}"
+            for name in stage.train_on:
+                if name not in there:
+                    raise ProtocolError(
+                        f"{where}: train_on names '{name}', of which train has no utterance; it "
+                        f"has {', '.join(there)}.{nearest(name, there)}"
+                    )
+            if stage.contrasts:
+                ContrastiveBatches(of_stage(fold.train, stage), stage.batch_size, seed=0)
+                continue
+            for corpus in corpora(fold) if stage.per else [None] * bool(stage.train_on):
+                classes = {u.emotion for u in of_stage(fold.train, stage, corpus)}
+                if len(classes) < 2:
+                    raise ProtocolError(
+                        f"{where}: train has {', '.join(classes) or 'no utterance'} of "
+                        f"{corpus or ', '.join(stage.train_on)}, but a classifier needs two "
+                        "classes; train on it too, or leave it out of test_on"
+                    )
+
+
+def _refuse_values(stage: Stage, number: int) -> None:
+    """Refuse a learning rate and the like that torch's optimiser would not take."""
+    weight: list[Any] = [{"params": [nn.Parameter(torch.zeros(1))]}]
+    try:
+        build(OPTIMIZERS, stage.optimizer, "optimizer", weight)
+    except ValueError as e:
+        raise RecipeError(f"stage.{number}.optimizer '{stage.optimizer.name}': {e}") from None

@@ -1,0 +1,243 @@
+"""Stages one after the other: what each trains, on which corpora, and a model for each corpus."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import affekt
+from affekt import Recipe
+from affekt.encoders.speech import Speech
+from affekt.errors import ProtocolError, RecipeError
+from affekt.evaluation import predictions
+from affekt.experiment import divide, read
+from affekt.training.check import check, check_folds
+from affekt.training.stage import StageModule
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+LAST = {"select": "last", "batch_size": 8}
+PAIRS = LAST | {
+    "objective": {"name": "supervised-contrastive"},
+    "trains": ["encoder", "pooling"],
+    "optimizer": {"name": "adam", "lr": 1e-3},
+    "epochs": 2,
+}
+ACTORS = {"name": "speaker-k-fold", "folds": 2, "dev": "none"}
+OWN = LAST | {"per": "corpus", "trains": ["pooling", "head"], "epochs": 2}
+
+
+@pytest.fixture
+def data(trees, tmp_path) -> dict[str, Path]:
+    return {
+        "emodb": trees.emodb(tmp_path / "emodb"),
+        "ravdess": trees.ravdess(tmp_path / "ravdess"),
+    }
+
+
+def recipe(checkpoint, *stages, **changes) -> Recipe:
+    return Recipe.parse(
+        {
+            "corpus": [{"name": "emodb"}, {"name": "ravdess"}],
+            "protocol": ACTORS,
+            "folds": ["1"],
+            "encoder": {
+                "name": "speech",
+                "model": str(checkpoint("hubert")),
+                "trainable": "transformer",
+                "lr_factor": 0.4,
+                "precision": "fp32",
+            },
+            "mix": {"name": "layer"},
+            "pooling": {"name": "self-attention"},
+            "head": {"name": "mlp", "hidden": 4},
+            "stage": list(stages),
+        }
+        | changes
+    )
+
+
+def weights(run: Path, corpus: str = "") -> dict[str, torch.Tensor]:
+    return load_file(run / "seed-0/fold-1/model" / corpus / "model.safetensors")
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    """Parts whose weights differ."""
+    return {
+        n.partition(".")[0] for n, weight in after.items() if not torch.equal(weight, before[n])
+    }
+
+
+def learnt(encoder: Speech, after: dict[str, torch.Tensor]) -> set[str]:
+    """Weights of the encoder that differ from those it began with."""
+    begun = encoder.state_dict()
+    return {n for n, weight in begun.items() if not torch.equal(weight, after[f"encoder.{n}"])}
+
+
+def test_two_stages_leave_a_model_for_each_corpus_over_one_encoder(checkpoint, data, tmp_path):
+    both = recipe(checkpoint, PAIRS, OWN)
+    run = affekt.run(both, data=data, out=tmp_path / "run")
+    german, english = weights(run, "emodb"), weights(run, "ravdess")
+    shapes = {n for n, weight in german.items() if weight.shape != english[n].shape}
+    assert shapes == {"head.3.weight", "head.3.bias"}  # 7 and 8 classes
+    same = {name: weight for name, weight in german.items() if name not in shapes}
+    assert changed(english, same) == {"pooling", "head"}
+    alone = affekt.run(
+        recipe(checkpoint, PAIRS, LAST | {"epochs": 1, "trains": ["head"]}),
+        data=data,
+        out=tmp_path / "alone",
+    )
+    first = weights(alone)
+    for own in (german, english):  # the second stage leaves what the first made, to the last bit
+        assert all(torch.equal(first[n], own[n]) for n in own if n.startswith("encoder."))
+    names = learnt(Speech(model=str(checkpoint("hubert")), trainable="transformer"), first)
+    assert any("layers.0" in name for name in names)
+    assert not any("feature_" in name for name in names)
+    judged = predictions.read(run)
+    for corpus, rows in (("emodb", 7), ("ravdess", 8)):
+        assert {len(p.probabilities) for p in judged if p.corpus == corpus} == {rows}
+    assert {p.corpus for p in judged} == {"emodb", "ravdess"}
+    assert not (run / "seed-0/fold-1/checkpoints").exists()
+    log = (run / "log.csv").read_text().splitlines()
+    assert log[0].startswith("seed,fold,stage,epoch,steps")
+    assert [line.split(",")[2] for line in log[1:]] == ["0", "0", "1", "1", "1", "1"]
+
+
+def test_a_corpus_has_the_same_model_whatever_else_is_tested(checkpoint, data, tmp_path):
+    runs = [
+        affekt.run(recipe(checkpoint, PAIRS, OWN, **on), data=data, out=tmp_path / str(n))
+        for n, on in enumerate(({}, {"test_on": ["ravdess"]}))
+    ]
+    a, b = (weights(run, "ravdess") for run in runs)
+    assert not changed(a, b)
+    assert not (runs[1] / "seed-0/fold-1/model/emodb").exists()
+    assert {p.corpus for p in predictions.read(runs[1])} == {"ravdess"}
+
+
+def test_direct_fine_tuning_begins_anew_for_each_corpus(checkpoint, data, tmp_path):
+    tuned = OWN | {"trains": ["encoder", "pooling", "head"]}
+    run = affekt.run(recipe(checkpoint, tuned), data=data, out=tmp_path / "run")
+    german, english = weights(run, "emodb"), weights(run, "ravdess")
+    assert changed(english, {n: w for n, w in german.items() if "head.3" not in n}) >= {"encoder"}
+    only = recipe(checkpoint, tuned, train_on=["ravdess"], test_on=["ravdess"])
+    alone = affekt.run(only, data=data, out=tmp_path / "alone")
+    assert not changed(english, weights(alone, "ravdess"))
+
+
+def test_a_stage_hears_only_the_corpora_that_it_names(checkpoint, data, tmp_path):
+    named = recipe(checkpoint, LAST | {"train_on": ["ravdess"], "epochs": 1}, OWN)
+    run = affekt.run(named, data=data, out=tmp_path / "run")
+    with (run / "log.csv").open(newline="") as file:
+        steps = int(next(csv.DictReader(file))["steps"])
+    (fold,) = divide(named, read(named, data)[0])
+    assert steps == sum(u.corpus == "ravdess" for u in fold.train) // LAST["batch_size"]
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed_after(batches: int, monkeypatch) -> None:
+    """The process ends in the middle of an epoch, as far as what is on disk can tell."""
+    step, done = StageModule.training_step, []
+
+    def training_step(self, batch, number):
+        done.append(number)
+        if len(done) > batches:
+            raise KilledError
+        return step(self, batch, number)
+
+    monkeypatch.setattr(StageModule, "training_step", training_step)
+
+
+TUNED = {"batch_size": 8, "optimizer": {"name": "adam", "lr": 1e-3}}
+DEV = {"name": "speaker-k-fold", "folds": 4}
+CROP = [{"name": "crop", "seconds": 0.2, "where": "random"}]
+
+
+@pytest.mark.parametrize(
+    ("stages", "changes", "after"),
+    [
+        ([PAIRS | {"epochs": 4}, OWN], {}, 12),  # of the first stage, at 6 batches an epoch
+        ([PAIRS | {"epochs": 2}, OWN], {}, 13),  # of the second, whose encoder is made already
+        ([TUNED | {"epochs": 4}], {"protocol": DEV}, 14),  # chooses on dev
+        ([TUNED | {"epochs": 9, "patience": 2}], {"protocol": DEV}, 16),
+        ([TUNED | {"steps": 20, "evaluate_every": 4}], {"protocol": DEV}, 10),
+        ([TUNED | {"epochs": 3, "select": "last"}], {"audio": CROP}, 15),
+        ([TUNED | {"epochs": 4, "per": "corpus", "select": "last"}], {}, 20),
+    ],
+)
+def test_what_was_killed_goes_on_to_the_same_weights(
+    checkpoint, data, tmp_path, monkeypatch, stages, changes, after
+):
+    wanted = recipe(checkpoint, *stages, **changes)
+    whole = affekt.run(wanted, data=data, out=tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        killed_after(after, patch)
+        affekt.run(wanted, data=data, out=tmp_path / "stopped")
+    assert list((tmp_path / "stopped/seed-0/fold-1/checkpoints").rglob("last.ckpt"))
+    torch.manual_seed(99)  # another process begins with other numbers
+    np.random.seed(99)  # noqa: NPY002
+    went_on = affekt.run(wanted, data=data, out=tmp_path / "stopped")
+    for corpus in {p.corpus for p in predictions.read(whole)} if wanted.stage[-1].per else {""}:
+        assert not changed(weights(whole, corpus), weights(went_on, corpus))
+    for name in ("log.csv", "seed-0/fold-1/predictions.jsonl"):
+        assert (whole / name).read_bytes() == (went_on / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("stages", "changes", "told"),
+    [
+        ([OWN | {"train_on": ["emodb"]}], {}, 'per = "corpus" trains on one corpus at a time'),
+        ([OWN, LAST], {}, 'stage.0 has per = "corpus"'),
+        ([LAST | {"trains": []}], {}, "trains"),
+        ([LAST | {"trains": ["mix"]}], {}, "'encoder', 'pooling' or 'head'"),
+        ([LAST | {"trains": ["head"]}], {}, 'no stage has "encoder" in trains'),
+        ([LAST | {"trains": ["encoder"]}], {}, "no stage trains the head"),
+        ([LAST, OWN | {"trains": ["pooling"]}], {}, 'no stage with per = "corpus" trains the head'),
+        ([LAST | {"trains": ["encoder"]}, LAST], {"encoder": {"name": "log-mel"}}, "nothing to"),
+    ],
+)
+def test_stages_that_do_not_fit_are_told(checkpoint, stages, changes, told):
+    with pytest.raises(RecipeError, match=told):
+        check(recipe(checkpoint, *stages, **changes))
+
+
+def test_folds_that_do_not_fit_the_stages_are_told(checkpoint, data):
+    def folds(**changes):
+        wanted = recipe(checkpoint, *changes.pop("stages"), **changes)
+        check_folds(wanted, divide(wanted, read(wanted, data)[0]))
+
+    with pytest.raises(ProtocolError, match=r"stage.0, fold 1: train_on names 'emodbb'.*'emodb'"):
+        folds(stages=[LAST | {"train_on": ["emodbb"]}])
+    with pytest.raises(ProtocolError, match="train has no utterance of ravdess, but a classifier"):
+        folds(stages=[OWN], train_on=["emodb"])
+    with pytest.raises(RecipeError, match="give a multiple of 4"):
+        folds(stages=[PAIRS | {"batch_size": 6}, OWN])
+    with pytest.raises(ProtocolError, match="two corpora at least"):
+        folds(stages=[PAIRS, OWN], train_on=["emodb"], test_on=["emodb"])
+
+
+@pytest.mark.parametrize("family", ["hubert", "hubert-large", "wavlm", "xlsr", "data2vec-audio"])
+def test_training_from_the_cached_front_end_is_training_from_the_wave(
+    checkpoint, data, tmp_path, monkeypatch, family
+):
+    encoder = {"name": "speech", "model": str(checkpoint(family)), "trainable": "transformer"}
+    wanted = recipe(checkpoint, PAIRS, OWN, encoder=encoder | {"precision": "fp32"})
+    cached = affekt.run(wanted, data=data, out=tmp_path / "cached")
+    monkeypatch.setattr("affekt.encoders.speech.convolves", lambda _: False)
+    live = affekt.run(wanted, data=data, out=tmp_path / "live")
+    a, b = predictions.read(cached), predictions.read(live)
+    assert [p.id for p in a] == [p.id for p in b]
+    for p, q in zip(a, b, strict=True):  # what is cached is rounded to bfloat16
+        assert p.probabilities == pytest.approx(q.probabilities, abs=0.02)
+
+
+def test_whisper_is_trained_from_the_wave(checkpoint, data, tmp_path):
+    encoder = {"name": "speech", "model": str(checkpoint("whisper")), "trainable": "transformer"}
+    run = affekt.run(recipe(checkpoint, PAIRS, OWN, encoder=encoder), data=data, out=tmp_path / "r")
+    names = learnt(Speech(model=str(checkpoint("whisper"))), weights(run, "emodb"))
+    assert any("layers.0" in name for name in names)
+    assert not any("conv" in name for name in names)
