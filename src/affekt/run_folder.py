@@ -21,6 +21,9 @@ FILES = (
     "report.html",
     "report.md",
     "report.json",
+    "similarity.html",
+    "similarity.md",
+    "similarity.json",
 )
 MARK = "# The whole recipe of a run, defaults filled in; written by affekt run\n"
 ELSE = "choose another folder with --out, or start over with --overwrite"

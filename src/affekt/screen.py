@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from affekt.cache.stores import Store
     from affekt.corpora import Card
     from affekt.evaluation.compare import Comparison
+    from affekt.evaluation.similarity import Curves
     from affekt.pretraining.run import Result
     from affekt.pretraining.speech import Progress
 
@@ -214,6 +215,19 @@ def tests_by_corpus(
         style="dim",
         markup=False,
     )
+
+
+def similarity(curves: Sequence["Curves"]) -> None:
+    """Positive and negative similarity per layer of every encoder, on both sides."""
+    from affekt.evaluation.similarity import NEGATIVE, POSITIVE, SIDES, rows
+
+    table = _table("encoder", "layer", *(f"{side} {kind}" for side in SIDES for kind in "+-Δ"))
+    for row in rows(curves):
+        kinds = {POSITIVE: ".3f", NEGATIVE: ".3f", "difference": "+.3f"}
+        cells = [format(row[side][kind], how) for side in SIDES for kind, how in kinds.items()]
+        table.add_row(escape(row["encoder"]), str(row["layer"]), *cells)
+    console.print(table)
+    say("Cosine similarity, + of pairs of one emotion, - of two; Δ = + less -; mean over folds")
 
 
 def pretrained(result: "Result") -> None:

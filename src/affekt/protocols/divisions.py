@@ -82,7 +82,7 @@ def speaker_k_fold(
 def random_k_fold_shares_speakers(
     corpus: Corpus, *, folds: int = 5, seed: int = 0, dev: float = 0.0
 ) -> list[Fold]:
-    """Test on each of `folds` random parts with the same share of every emotion.
+    """Test on each of `folds` random parts, each with its share of every emotion of a corpus.
 
     The same speakers are on all sides: the scores do not hold for new speakers. `dev` is the
     share of the training utterances to choose on.
@@ -93,7 +93,7 @@ def random_k_fold_shares_speakers(
         raise ProtocolError(
             f"{corpus.name} has {len(corpus)} utterance(s), folds = {folds} needs as many at least"
         )
-    dealt = by_emotion(corpus, seed)
+    dealt = sorted(by_emotion(corpus, seed), key=lambda u: u.corpus)  # stable: still by emotion
     made = []
     for n in range(folds):
         rest = [u for i, u in enumerate(dealt) if i % folds != n]
