@@ -143,11 +143,16 @@ def test_frames_of_a_cache_are_read_side_by_side(emodb_of_noise, checkpoint, tmp
     [
         ((SPECTRAL, NETWORK), 2, 2),
         ((FUNCTIONALS, FOREST), 64, parallel.MOST),
-        (({"encoder": {"name": "speech", "model": "m", "trainable": "all"}}, NETWORK), 2, 1),
-        ((SPECTRAL, NETWORK, CROPPED), 2, 1),
+        ((SPECTRAL, NETWORK, CROPPED), 2, 2),
+        (({"encoder": {"name": "speech", "trainable": "all"}}, NETWORK), 2, 2),
     ],
 )
-def test_as_many_as_there_are_cores_unless_an_encoder_is_trained(monkeypatch, parts, cores, jobs):
+def test_as_many_as_there_are_cores_unless_a_large_encoder_is_trained(
+    monkeypatch, parts, cores, jobs
+):
     monkeypatch.setattr("affekt.threads.cores", lambda: cores)
     monkeypatch.setattr("affekt.encoders.speech.processor", lambda: torch.device("cpu"))
     assert parallel.wanted(recipe(*parts)) == jobs
+    monkeypatch.setattr(parallel, "SMALL", 10_000_000)  # affekt/small has 10.9 MB
+    trained = "encoder" in parts[0] and parts[0]["encoder"].get("trainable")
+    assert parallel.wanted(recipe(*parts)) == (1 if trained else jobs)

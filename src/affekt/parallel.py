@@ -12,11 +12,13 @@ import numpy as np
 
 from affekt import screen, threads
 from affekt.errors import RunError
+from affekt.parts import options
 from affekt.recipe import Recipe
 
 Result = TypeVar("Result")
 Clips = Mapping[str, Any]
 WATCHED = 0.5  # seconds between two looks whether the process that began this one is there
+SMALL = 50_000_000  # bytes of an encoder's weights
 MOST = 8  # processes that are begun unasked: each holds torch, and a model
 
 
@@ -24,17 +26,28 @@ def wanted(recipe: Recipe) -> int:
     """How many folds of a recipe are best trained side by side here.
 
     A small network on frames that are made gains little from a second core, a fold of its own
-    gains all of it. An encoder that is trained, or meets random crops, uses every core, and a GPU
-    takes one at a time.
+    gains all of it, and so it is with a small encoder that is trained or meets random crops. A
+    large one uses every core, and much memory, and a GPU takes one at a time.
     """
     if recipe.classifier is None:
         from affekt.encoders.speech import processor
 
         live = recipe.encoder.options.get("trainable", "none") != "none"
         live |= any(step.options.get("where") == "random" for step in recipe.audio)
-        if live or processor().type != "cpu":
+        if processor().type != "cpu" or (live and _size(recipe) > SMALL):
             return 1
     return min(threads.cores(), MOST)
+
+
+def _size(recipe: Recipe) -> int:
+    """Bytes of the weights of a speech encoder."""
+    if recipe.encoder.name != "speech":
+        return 0
+    from affekt.encoders import ENCODERS, checkpoint
+
+    chosen = options(ENCODERS, recipe.encoder, "encoder")
+    folder = checkpoint.locate(chosen["model"], chosen["revision"])
+    return sum(file.stat().st_size for file in folder.glob(checkpoint.WEIGHTS))
 
 
 def each(

@@ -155,6 +155,16 @@ def test_a_measure_that_was_not_taken_in_an_epoch_has_no_point(make_run):
     }  # fmt: skip
 
 
+def test_what_networks_of_corpora_share_begins_the_line_of_each(tmp_path):
+    rows = ["seed,fold,epoch,loss,corpus", "0,1,1,4.0,", "0,1,2,3.0,x", "0,1,2,2.0,y", "0,2,1,5.0,"]
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    assert log.read(tmp_path / "log.csv")["loss"] == {
+        (0, "1, x"): [(1.0, 4.0), (2.0, 3.0)],
+        (0, "1, y"): [(1.0, 4.0), (2.0, 2.0)],
+        (0, "2"): [(1.0, 5.0)],
+    }
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(9.34, "9.3 s"), (80.5, "1 min 20 s"), (59.99, "1 min 00 s"), (7500, "2 h 05 min")],

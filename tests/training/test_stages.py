@@ -241,3 +241,11 @@ def test_whisper_is_trained_from_the_wave(checkpoint, data, tmp_path):
     names = learnt(Speech(model=str(checkpoint("whisper"))), weights(run, "emodb"))
     assert any("layers.0" in name for name in names)
     assert not any("conv" in name for name in names)
+
+
+def test_folds_side_by_side_leave_the_same_models(checkpoint, data, tmp_path):
+    both = recipe(checkpoint, PAIRS, OWN, folds=["1", "2"])
+    one, two = (affekt.run(both, data=data, out=tmp_path / str(n), jobs=n) for n in (1, 2))
+    assert not changed(weights(one, "emodb"), weights(two, "emodb"))
+    assert (one / "log.csv").read_bytes() == (two / "log.csv").read_bytes()
+    assert predictions.read(one) == predictions.read(two)

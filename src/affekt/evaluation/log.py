@@ -5,7 +5,7 @@ Where networks are trained per corpus there is a column for it, empty for what t
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +42,28 @@ def read(path: Path) -> dict[str, Runs]:
         names = list(rows.fieldnames or ())
         if not set(KEYS) <= set(names):
             raise RunError(f"{path} has the columns {names}; expected {', '.join(KEYS)}")
-        try:
-            return _measures(rows, [name for name in names if name not in (*KEYS, CORPUS)])
-        except (ValueError, TypeError) as e:
-            raise RunError(f"{path}, line {rows.line_num}: {e}; remove it or run again") from e
+        return _measures(path, list(rows), [n for n in names if n not in (*KEYS, CORPUS)])
 
 
-def _measures(rows: Iterable[dict[str, str]], names: list[str]) -> dict[str, Runs]:
-    measures: dict[str, dict[tuple[int, str], list[tuple[float, float]]]] = {}
+def _measures(path: Path, rows: Sequence[dict[str, str]], names: list[str]) -> dict[str, Runs]:
+    """Of each corpus that has a network of its own a line, which begins with what all share."""
+    own: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
-        line = ", ".join(filter(None, (row["fold"], row.get(CORPUS))))
-        key, epoch = (int(row["seed"]), line), float(row["epoch"])
-        for name in names:
-            if row[name]:  # a measure that was not taken in this epoch is left blank
-                point = epoch, float(row[name])
-                measures.setdefault(name, {}).setdefault(key, []).append(point)
+        if row.get(CORPUS):
+            own.setdefault((row["seed"], row["fold"]), {})[row[CORPUS]] = None
+    measures: dict[str, dict[tuple[int, str], list[tuple[float, float]]]] = {}
+    for number, row in enumerate(rows, 2):
+        fold = row["fold"]
+        corpora = [row[CORPUS]] if row.get(CORPUS) else own.get((row["seed"], fold), [""])
+        try:  # a measure that was not taken in this epoch is left blank
+            found = {name: float(row[name]) for name in ("epoch", *names) if row[name]}
+            keys = [(int(row["seed"]), f"{fold}, {c}" if c else fold) for c in corpora]
+        except (ValueError, TypeError) as e:
+            raise RunError(f"{path}, line {number}: {e}; remove it or run again") from e
+        epoch = found.pop("epoch")
+        for name, value in found.items():
+            for key in keys:
+                measures.setdefault(name, {}).setdefault(key, []).append((epoch, value))
     return {name: dict(measures[name]) for name in names if name in measures}
 
 

@@ -109,6 +109,7 @@ def write(curves: Sequence[Curves], folder: Path, title: str, *, pairs: str) -> 
         pairs: a sentence about the corpora and folds behind them.
     """
     values: dict[str, Any] = {"title": title, "pairs": pairs, "rows": rows(curves)}
+    folder.mkdir(parents=True, exist_ok=True)
     disk.write(folder / "similarity.json", pages.dump(values))
     told: dict[str, Any] = values | {"sides": SIDES}
     disk.write(folder / "similarity.md", pages.render("similarity.md.j2", **told))

@@ -1,4 +1,8 @@
-"""Train a recogniser on one fold and judge the fold's test side."""
+"""Train a recogniser on one fold and judge the fold's test side.
+
+Stages that all corpora share, then one recogniser for each of them: Xiang 2024 (arXiv:2411.19803),
+figure 1.
+"""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
