@@ -1,7 +1,7 @@
 """`affekt similarity`: how alike pairs of utterances are to encoders, before and after training."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from affekt.encoders import ENCODERS
 from affekt.encoders.extract import extract
 from affekt.encoders.frames import Convolved
 from affekt.encoders.speech import processor
-from affekt.errors import AudioError, RunError
+from affekt.errors import AudioError, ProtocolError, RunError
 from affekt.evaluation.similarity import SIDES, Curves, Similarity, similarity
 from affekt.experiment import Progress
 from affekt.parts import Section, build
@@ -29,6 +29,11 @@ from affekt.types import Fold, Utterance
 
 BEFORE, AFTER = "before", "after"
 ENCODER = "encoder."  # how the names of its weights in a model begin
+FROZEN = {"trainable": "none", "spec_augment": False, "task": None}
+
+Vectors = Mapping[str, Float[np.ndarray, "L D"]]  # by Utterance.key
+Weights = dict[str, Tensor]
+Sides = Mapping[str, Similarity]
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,6 @@ class Found:
     curves: list[Curves]
     title: str
     pairs: str  # a sentence
-
-
-Vectors = Mapping[str, Float[np.ndarray, "L D"]]  # by Utterance.key
-Weights = dict[str, Tensor]
 
 
 def of_run(run: Path, data: Mapping[str, Path], progress: Progress) -> Found:
@@ -69,20 +70,16 @@ def of_run(run: Path, data: Mapping[str, Path], progress: Progress) -> Found:
     folds = protocols.read(run / "folds.json", corpus)
     seed = run / f"seed-{recipe.seeds[0]}"
     tuned = {fold.name: _tuned(seed / f"fold-{fold.name}/model") for fold in folds}
-    names = list(tuned[folds[0].name])
-    steps, todo = 0, 1 + len(names) * len(folds)
-
-    def made(what: str, fold: Fold | None) -> Vectors:
-        nonlocal steps
-        progress(what, steps, todo)
-        steps += 1
-        weights = tuned[fold.name][what] if fold else None
-        return _vectors(recipe, recipe.encoder, [fold] if fold else folds, weights)
-
-    as_it_was = made(BEFORE, None)
-    curves = [_curves(BEFORE, folds, lambda _: as_it_was)]
-    curves += [_curves(name, folds, lambda fold, name=name: made(name, fold)) for name in names]
-    progress(AFTER, todo, todo)
+    work = [(name, fold) for name in tuned[folds[0].name] for fold in folds]
+    progress(BEFORE, 0, 1 + len(work))
+    as_it_was = _vectors(recipe, recipe.encoder, folds, None)
+    found: dict[str, list[Sides]] = {BEFORE: [_sides(fold, as_it_was) for fold in folds]}
+    for n, (name, fold) in enumerate(work, 1):
+        progress(f"{name}, fold {fold.name}", n, 1 + len(work))
+        made = _vectors(recipe, recipe.encoder, [fold], tuned[fold.name][name])
+        found.setdefault(name, []).append(_sides(fold, made))
+    progress(AFTER, 1 + len(work), 1 + len(work))
+    curves = [Curves(name=name, sides=_by_side(parts)) for name, parts in found.items()]
     return Found(curves, f"Similarity of pairs: {recipe.title or run.name}", _told(folds))
 
 
@@ -101,11 +98,10 @@ def of_encoders(
     for n, name in enumerate(encoders):
         progress(name, n, len(encoders))
         section = exchange(recipe, name).encoder
-        frozen = section.model_copy(
-            update={"trainable": "none"} if section.name == "speech" else {}
-        )
-        vectors = _vectors(recipe, frozen, folds, None)
-        curves.append(_curves(name, folds, lambda _, of=vectors: of))
+        if section.name == "speech":
+            section = section.model_copy(update=FROZEN)
+        vectors = _vectors(recipe, section, folds, None)
+        curves.append(Curves(name=name, sides=_by_side([_sides(fold, vectors) for fold in folds])))
     progress("encoders", len(encoders), len(encoders))
     return Found(curves, f"Similarity of pairs: {', '.join(encoders)}", _told(folds))
 
@@ -117,16 +113,20 @@ def _told(folds: Sequence[Fold]) -> str:
     return f"{listed}; {len(folds)} fold{'s' if len(folds) > 1 else ''}, one seed."
 
 
-def _curves(name: str, folds: Sequence[Fold], vectors: Callable[[Fold], Vectors]) -> Curves:
-    sides: dict[str, list[Similarity]] = {side: [] for side in SIDES}
-    for fold in folds:
-        of = vectors(fold)
-        for side in SIDES:
-            said = list(dict.fromkeys(getattr(fold, side)))
-            stacked = np.stack([of[u.key] for u in said])
-            pairs = similarity(stacked, [u.emotion for u in said], [u.corpus for u in said])
-            sides[side].append(pairs)
-    return Curves(name=name, sides=sides)
+def _sides(fold: Fold, vectors: Vectors) -> Sides:
+    found = {}
+    for side in SIDES:
+        said = list(dict.fromkeys(getattr(fold, side)))
+        stacked = np.stack([vectors[u.key] for u in said])
+        try:
+            found[side] = similarity(stacked, [u.emotion for u in said], [u.corpus for u in said])
+        except ValueError as e:
+            raise ProtocolError(f"fold {fold.name}, {side}: {e}; take larger folds") from None
+    return found
+
+
+def _by_side(folds: Sequence[Sides]) -> dict[str, list[Similarity]]:
+    return {side: [fold[side] for fold in folds] for side in SIDES}
 
 
 def _tuned(model: Path) -> dict[str, Weights]:
