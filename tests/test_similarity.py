@@ -109,6 +109,25 @@ def test_direct_fine_tuning_has_an_encoder_after_it_for_each_corpus(affekt, reci
     assert names == ["before", "after, emodb", "after, ravdess"]
 
 
+def test_folds_that_test_one_corpus_each_have_the_encoder_of_that(affekt, recipe, data, tmp_path):
+    tuned = '[[stage]]\nper = "corpus"\nepochs = 1\nselect = "last"\n'
+    file = recipe(tuned)
+    alone = 'protocol={name="leave-one-speaker-out"}', 'folds=["emodb-03", "ravdess-01"]'
+    changes = [word for change in alone for word in ("-s", change)]
+    assert affekt("run", file, *data, *changes, "--out", tmp_path / "run")[0] == 0
+    code, _, err = affekt("similarity", tmp_path / "run", *data)
+    assert code == 0, err
+    rows = json.loads((tmp_path / "run/similarity.json").read_text())["rows"]
+    folds = {row["encoder"]: len(row["test"]["folds"]["positive"]) for row in rows}
+    assert folds == {"before": 2, "after, emodb": 1, "after, ravdess": 1}
+
+
+def test_another_corpus_than_the_runs_is_refused(affekt, recipe, data, folders, trees, tmp_path):
+    assert affekt("run", recipe(), *data, "--out", tmp_path / "run")[0] == 0
+    trees.sound(next((folders[1] / "Actor_01").iterdir()), seconds=0.4)
+    assert "is not the same as" in affekt("similarity", tmp_path / "run", *data)[2]
+
+
 def test_what_it_cannot_look_at_is_told(affekt, recipe, data, tmp_path):
     assert "no such folder; give a run's" in affekt("similarity", "nowhere", *data)[2]
     (tmp_path / "empty").mkdir()

@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # what is going on, how much is done, of how much
 Clips = Mapping[str, Any]
 
-CHECKPOINTS = "checkpoints"  # of a fold that is being trained
-
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
@@ -71,15 +69,14 @@ def run(
     jobs = jobs or parallel.wanted(recipe)
     corpus, described = read(recipe, data or {})
     folds = divide(recipe, corpus)
-    if recipe.pooling:
-        from affekt.training.check import check_folds
-
-        check_folds(recipe, folds)
+    _check_folds(recipe, folds)
     run_folder.begin(out, recipe)
     began = environment()
     ready = prepare(recipe, folds, progress=progress)
+    _check_folds(recipe, ready.folds)  # without what cannot be read
     about = {"corpora": described, "encoder": identity(recipe), "skipped": ready.skipped}
     run_folder.bind(out, ready.folds, about | {"notes": notes(recipe, ready.folds)})
+    _add_environment(out / "environment.json", began | {"jobs": jobs}, 0.0)
     if _train(recipe, ready, out=out, jobs=jobs, progress=progress):
         took = time.monotonic() - started
         _add_environment(out / "environment.json", began | {"jobs": jobs}, took)
@@ -161,6 +158,13 @@ def check(recipe: Recipe) -> None:
         from affekt.training.check import check as check_network
 
         check_network(recipe)
+
+
+def _check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
+    if recipe.pooling:
+        from affekt.training.check import check_folds
+
+        check_folds(recipe, folds)
 
 
 def folders(sections: Sequence[CorpusSection], data: Mapping[str, Path]) -> dict[str, Path]:
@@ -317,6 +321,8 @@ def _train(recipe: Recipe, ready: Prepared, *, out: Path, jobs: int, progress: P
     every = [(seed, fold) for seed in recipe.seeds for fold in ready.folds]
     folders = [out / f"seed-{seed}" / f"fold-{fold.name}" for seed, fold in every]
     lacking = [n for n, at in enumerate(folders) if not (at / "predictions.jsonl").exists()]
+    for n in {*range(len(every))} - {*lacking}:  # of a run that ended before it could
+        shutil.rmtree(folders[n] / run_folder.CHECKPOINTS, ignore_errors=True)
     work = [(recipe, *every[n], ready.steps, folders[n] / "model") for n in lacking]
     act: Callable[..., Any] = _classify if recipe.classifier else _fit
     made = parallel.each(act, work, ready.features, jobs)
@@ -330,7 +336,7 @@ def _train(recipe: Recipe, ready: Prepared, *, out: Path, jobs: int, progress: P
             training_log.replace(out / "log.csv", seed, fold.name, trained.history)
         judged = trained if recipe.classifier else trained.predictions
         files.write(folder / "predictions.jsonl", judged)  # last: what it stands for is whole
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(folder / run_folder.CHECKPOINTS, ignore_errors=True)
         left.remove(lacking[place])
         _tell(progress, every, left)
     return len(lacking)
@@ -358,7 +364,7 @@ def _fit(
     from affekt.training import fit
 
     fold = protocols.balanced(fold, recipe.balance)
-    kept = model.with_name(CHECKPOINTS)
+    kept = model.with_name(run_folder.CHECKPOINTS)
     return fit.train(recipe, fold, clips, seed=seed, steps=steps, folder=model, kept=kept)
 
 

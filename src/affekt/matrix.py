@@ -4,7 +4,6 @@ names = matrix.corpora(recipe, data)    # emodb, ravdess
 rows = matrix.rows(recipe, names)       # emodb, ravdess, emodb+ravdess: rows of a table
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, combinations
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from affekt import experiment
 from affekt.errors import CorpusError, ProtocolError, RecipeError, choose
 from affekt.recipe import Recipe
+from affekt.run_folder import is_name
 from affekt.types import Fold
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def corpora(recipe: Recipe, data: Mapping[str, Path]) -> list[str]:
             f"affekt matrix needs a recipe with two corpora or more, but this one has "
             f"{', '.join(names)}; write corpus = [{{ name = ... }}, {{ name = ... }}]"
         )
-    if odd := [name for name in names if not re.fullmatch(r"\w[\w .-]*", name)]:
+    if odd := [name for name in names if not is_name(name)]:
         raise CorpusError(
             f"the corpus '{odd[0]}' cannot be part of a folder's name; call it otherwise, such as "
             'with { name = "manifest", corpus = "calls" }'

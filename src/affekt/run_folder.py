@@ -1,8 +1,9 @@
 """The folder of one run: made, taken up again or cleared, never mixed with anything else."""
 
 import json
+import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from affekt import audio, disk, protocols
 from affekt.errors import RunError
 from affekt.recipe import Recipe
-from affekt.types import Fold, Utterance
+from affekt.types import Fold
 
 FILES = (
     "recipe.toml",
@@ -26,9 +27,15 @@ FILES = (
     "similarity.json",
 )
 MARK = "# The whole recipe of a run, defaults filled in; written by affekt run\n"
+CHECKPOINTS = "checkpoints"  # of a fold that is being trained
 ELSE = "choose another folder with --out, or start over with --overwrite"
 # What may change between two calls without changing a result.
 TOLD = {"title": "", "expected": {}, "source": "", "row": 0, "on_error": "raise"}
+
+
+def is_name(text: str) -> bool:
+    """Whether a folder can be called so on every machine."""
+    return bool(re.fullmatch(r"\w[\w .-]{0,99}", text))
 
 
 def begin(out: Path, recipe: Recipe) -> None:
@@ -50,8 +57,9 @@ def begin(out: Path, recipe: Recipe) -> None:
 
 
 def begun(out: Path) -> bool:
-    """Whether some fold has been judged already."""
-    return any(out.glob("seed-*/fold-*/predictions.jsonl"))
+    """Whether some fold has been judged already, or some training is kept."""
+    kept = out.glob(f"seed-*/fold-*/{CHECKPOINTS}/*/*")
+    return any(out.glob("seed-*/fold-*/predictions.jsonl")) or any(kept)
 
 
 def bind(out: Path, folds: Sequence[Fold], about: Mapping[str, Any]) -> None:
@@ -65,27 +73,40 @@ def bind(out: Path, folds: Sequence[Fold], about: Mapping[str, Any]) -> None:
     Raises:
         RunError: folds, labels, recordings or checkpoint are not those of the results there.
     """
-    content = _content(u for f in folds for side in protocols.SIDES for u in getattr(f, side))
-    old = out / "corpus.json"
-    if begun(out) and old.exists():
-        before = json.loads(old.read_text(encoding="utf-8"))
-        same = protocols.to_json(folds) == json.loads((out / "folds.json").read_text("utf-8"))
-        if not same or before.get("content") != content:
-            raise RunError(
-                f"{out}: the corpus, its folds, or what could be read of it is not the same as "
-                f"when its results were made; {ELSE}"
-            )
-        if before.get("encoder") != about.get("encoder"):
-            raise RunError(
-                f"{out}: the encoder's checkpoint, or what computes with it, is not the same as "
-                f"when its results were made; {ELSE}"
-            )
+    if begun(out) and (out / "corpus.json").exists():
+        refuse_other(out, folds, about.get("encoder"))
     protocols.write(folds, out / "folds.json")
-    disk.write_json(old, {**about, "content": content})
+    disk.write_json(out / "corpus.json", {**about, "content": _content(folds)})
 
 
-def _content(utterances: Iterable[Utterance]) -> str:
+def refuse_other(out: Path, folds: Sequence[Fold], encoder: str | None) -> None:
+    """Refuse folds and an encoder that are not those of a run's results.
+
+    Args:
+        out: the run's folder.
+        folds: of the corpus.
+        encoder: the key of its checkpoint, if any.
+
+    Raises:
+        RunError: folds, labels, recordings or checkpoint are others.
+    """
+    before = json.loads((out / "corpus.json").read_text(encoding="utf-8"))
+    same = protocols.to_json(folds) == json.loads((out / "folds.json").read_text("utf-8"))
+    if not same or before.get("content") != _content(folds):
+        raise RunError(
+            f"{out}: the corpus, its folds, or what could be read of it is not the same as "
+            f"when its results were made; {ELSE}"
+        )
+    if before.get("encoder") != encoder:
+        raise RunError(
+            f"{out}: the encoder's checkpoint, or what computes with it, is not the same as "
+            f"when its results were made; {ELSE}"
+        )
+
+
+def _content(folds: Sequence[Fold]) -> str:
     """A key of the recordings and labels behind the folds."""
+    utterances = [u for f in folds for side in protocols.SIDES for u in getattr(f, side)]
     digest = blake2b(digest_size=16)
     for key, u in sorted({u.key: u for u in utterances}.items()):
         digest.update(f"{key} {u.emotion} {audio.fingerprint(u)}\n".encode())

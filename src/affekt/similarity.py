@@ -12,7 +12,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
-from affekt import audio, experiment, protocols
+from affekt import audio, experiment, protocols, run_folder
 from affekt.batches import UtteranceDataset, in_order
 from affekt.encoders import ENCODERS
 from affekt.encoders.extract import extract
@@ -24,7 +24,7 @@ from affekt.experiment import Progress
 from affekt.parts import Section, build
 from affekt.recipe import Recipe
 from affekt.recipe.exchange import exchange
-from affekt.training.sides import JUDGED_AT_ONCE
+from affekt.training.sides import JUDGED_AT_ONCE, corpora
 from affekt.types import Fold, Utterance
 
 BEFORE, AFTER = "before", "after"
@@ -68,9 +68,11 @@ def of_run(run: Path, data: Mapping[str, Path], progress: Progress) -> Found:
         )
     corpus, _ = experiment.read(recipe, data)
     folds = protocols.read(run / "folds.json", corpus)
+    run_folder.refuse_other(run, folds, experiment.identity(recipe))
     seed = run / f"seed-{recipe.seeds[0]}"
-    tuned = {fold.name: _tuned(seed / f"fold-{fold.name}/model") for fold in folds}
-    work = [(name, fold) for name in tuned[folds[0].name] for fold in folds]
+    tuned = {f.name: _tuned(seed / f"fold-{f.name}/model", recipe, f) for f in folds}
+    names = dict.fromkeys(name for encoders in tuned.values() for name in encoders)
+    work = [(name, fold) for name in names for fold in folds if name in tuned[fold.name]]
     progress(BEFORE, 0, 1 + len(work))
     as_it_was = _vectors(recipe, recipe.encoder, folds, None)
     found: dict[str, list[Sides]] = {BEFORE: [_sides(fold, as_it_was) for fold in folds]}
@@ -116,7 +118,7 @@ def _told(folds: Sequence[Fold]) -> str:
 def _sides(fold: Fold, vectors: Vectors) -> Sides:
     found = {}
     for side in SIDES:
-        said = list(dict.fromkeys(getattr(fold, side)))
+        said = [u for u in dict.fromkeys(getattr(fold, side)) if u.key in vectors]
         stacked = np.stack([vectors[u.key] for u in said])
         try:
             found[side] = similarity(stacked, [u.emotion for u in said], [u.corpus for u in said])
@@ -129,34 +131,35 @@ def _by_side(folds: Sequence[Sides]) -> dict[str, list[Similarity]]:
     return {side: [fold[side] for fold in folds] for side in SIDES}
 
 
-def _tuned(model: Path) -> dict[str, Weights]:
-    """The weights of the encoders that a fold left: one, or one for each corpus."""
-    files = sorted(model.rglob("model.safetensors"))
-    if not files:
-        raise RunError(f"{model}: no model there; run the recipe again, which goes on with it")
-    found = {file.parent.name: load_file(file) for file in files}
-    encoders = {
-        name: {
-            key.removeprefix(ENCODER): w for key, w in weights.items() if key.startswith(ENCODER)
-        }
-        for name, weights in found.items()
-    }
-    first, *others = encoders.values()
-    if all(torch.equal(other[key], first[key]) for other in others for key in first):
-        return {AFTER: first}
-    return {f"{AFTER}, {name}": weights for name, weights in encoders.items()}
+def _tuned(model: Path, recipe: Recipe, fold: Fold) -> dict[str, Weights]:
+    """The weights of the encoders that a fold left: one, or one for each corpus that it tests."""
+    per = bool(recipe.stage[-1].per)
+    own = any(stage.per and "encoder" in stage.trains for stage in recipe.stage)
+    found = {}
+    for corpus in corpora(fold) if per else [""]:
+        file = model / corpus / "model.safetensors"
+        if not file.exists():
+            raise RunError(f"{file}: no model there; run the recipe again, which goes on with it")
+        weights = load_file(file)
+        encoder = {k.removeprefix(ENCODER): w for k, w in weights.items() if k.startswith(ENCODER)}
+        found[f"{AFTER}, {corpus}" if own else AFTER] = encoder
+    return found
 
 
 @torch.inference_mode()
 def _vectors(
     recipe: Recipe, section: Section, folds: Sequence[Fold], weights: Weights | None
 ) -> Vectors:
-    """Every layer of an encoder averaged over time, of what these folds train and test."""
+    """Every layer of an encoder averaged over time, of what these folds train and test.
+
+    Recordings that cannot be read lack if the recipe lets them be left out.
+    """
     utterances = {u.key: u for fold in folds for side in SIDES for u in getattr(fold, side)}
     steps = [build(audio.STEPS, s, "audio step") for s in recipe.audio]
     inputs, reasons = extract(section, list(utterances.values()), steps, lambda _: None)
-    if reasons:
+    if reasons and recipe.on_error == "raise":
         raise AudioError("\n  ".join(sorted(reasons.values())[:5]))
+    utterances = {key: u for key, u in utterances.items() if key not in reasons}
     if section.options.get("trainable", "none") == "none":
         return {key: inputs[key].float().mean(dim=1).numpy() for key in utterances}
     encoder = build(ENCODERS, section, "encoder").to(processor())

@@ -103,7 +103,7 @@ def test_pairs_train_what_pools_and_not_the_head(fold, clips):
             {},
             'no dev score to choose on; give select = "last"',
         ),
-        ([PAIRS], {}, "no stage trains the head as a classifier; pairs of clips train none"),
+        ([PAIRS], {}, "no stage after pairs of clips trains the head as a classifier"),
         (
             [PAIRS, {}],
             {"pooling": {"name": "mean", "dim": 0}},

@@ -1,6 +1,8 @@
 """Stages one after the other: what each trains, on which corpora, and a model for each corpus."""
 
 import csv
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,14 @@ from safetensors.torch import load_file
 import affekt
 from affekt import Recipe
 from affekt.encoders.speech import Speech
-from affekt.errors import ProtocolError, RecipeError
+from affekt.errors import CorpusError, ProtocolError, RecipeError, RunError
 from affekt.evaluation import predictions
 from affekt.experiment import divide, read
+from affekt.protocols import SIDES
+from affekt.search import dev
 from affekt.training.check import check, check_folds
 from affekt.training.stage import StageModule
+from affekt.types import Corpus
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 LAST = {"select": "last", "batch_size": 8}
@@ -164,6 +169,8 @@ CROP = [{"name": "crop", "seconds": 0.2, "where": "random"}]
         ([PAIRS | {"epochs": 2}, OWN], {}, 13),  # of the second, whose encoder is made already
         ([TUNED | {"epochs": 4}], {"protocol": DEV}, 14),  # chooses on dev
         ([TUNED | {"epochs": 9, "patience": 2}], {"protocol": DEV}, 16),
+        # In the stage after one that ended early, which is not gone on with.
+        ([TUNED | {"epochs": 9, "patience": 1}, TUNED | {"epochs": 2}], {"protocol": DEV}, 25),
         ([TUNED | {"steps": 20, "evaluate_every": 4}], {"protocol": DEV}, 10),
         ([TUNED | {"epochs": 3, "select": "last"}], {"audio": CROP}, 15),
         ([TUNED | {"epochs": 4, "per": "corpus", "select": "last"}], {}, 20),
@@ -177,7 +184,8 @@ def test_what_was_killed_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch, pytest.raises(KilledError):
         killed_after(after, patch)
         affekt.run(wanted, data=data, out=tmp_path / "stopped")
-    assert list((tmp_path / "stopped/seed-0/fold-1/checkpoints").rglob("last.ckpt"))
+    kept = {p.name for p in (tmp_path / "stopped/seed-0/fold-1/checkpoints").rglob("*.*")}
+    assert kept & {"last.ckpt", "end.pt"}
     torch.manual_seed(99)  # another process begins with other numbers
     np.random.seed(99)  # noqa: NPY002
     went_on = affekt.run(wanted, data=data, out=tmp_path / "stopped")
@@ -187,9 +195,37 @@ def test_what_was_killed_goes_on_to_the_same_weights(
         assert (whole / name).read_bytes() == (went_on / name).read_bytes()
 
 
+def test_a_moved_run_still_knows_its_best_weights(checkpoint, data, tmp_path, monkeypatch):
+    wanted = recipe(checkpoint, TUNED | {"epochs": 4}, protocol=DEV)
+    whole = affekt.run(wanted, data=data, out=tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        killed_after(26, patch)
+        affekt.run(wanted, data=data, out=tmp_path / "stopped")
+    (tmp_path / "stopped").rename(tmp_path / "moved")
+    moved = affekt.run(wanted, data=data, out=tmp_path / "moved")
+    assert not changed(weights(whole), weights(moved))
+    assert (whole / "log.csv").read_bytes() == (moved / "log.csv").read_bytes()
+
+
+def test_what_was_begun_is_not_gone_on_with_by_another_recipe(
+    checkpoint, data, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        killed_after(9, patch)
+        affekt.run(recipe(checkpoint, PAIRS, OWN), data=data, out=tmp_path / "run")
+    other = recipe(checkpoint, PAIRS | {"epochs": 1}, OWN)
+    with pytest.raises(RunError, match="holds a run of another recipe, which differs in stage"):
+        affekt.run(other, data=data, out=tmp_path / "run")
+    (tmp_path / "run/folds.json").write_text("[]")
+    with pytest.raises(RunError, match="the corpus, its folds"):
+        affekt.run(recipe(checkpoint, PAIRS, OWN), data=data, out=tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("stages", "changes", "told"),
     [
+        ([LAST, PAIRS], {}, "no stage after pairs of clips trains the head"),
+        ([PAIRS, OWN], {"encoder": {"name": "log-mel"}}, "'encoder' in trains, but the encoder is"),
         ([OWN | {"train_on": ["emodb"]}], {}, 'per = "corpus" trains on one corpus at a time'),
         ([OWN, LAST], {}, 'stage.0 has per = "corpus"'),
         ([LAST | {"trains": []}], {}, "trains"),
@@ -197,12 +233,35 @@ def test_what_was_killed_goes_on_to_the_same_weights(
         ([LAST | {"trains": ["head"]}], {}, 'no stage has "encoder" in trains'),
         ([LAST | {"trains": ["encoder"]}], {}, "no stage trains the head"),
         ([LAST, OWN | {"trains": ["pooling"]}], {}, 'no stage with per = "corpus" trains the head'),
-        ([LAST | {"trains": ["encoder"]}, LAST], {"encoder": {"name": "log-mel"}}, "nothing to"),
     ],
 )
 def test_stages_that_do_not_fit_are_told(checkpoint, stages, changes, told):
     with pytest.raises(RecipeError, match=told):
         check(recipe(checkpoint, *stages, **changes))
+
+
+def test_vectors_are_kept_of_corpora_that_have_a_model(checkpoint, data, tmp_path):
+    kept = {"test_on": ["ravdess"], "embeddings": ["test", "train"]}
+    run = affekt.run(recipe(checkpoint, PAIRS, OWN, **kept), data=data, out=tmp_path / "run")
+    rows = json.loads((run / "seed-0/fold-1/embeddings-train.json").read_text())
+    assert {row["corpus"] for row in rows} == {"ravdess"}
+
+
+def test_a_search_needs_a_dev_side_of_every_corpus(checkpoint, data):
+    wanted = recipe(checkpoint, TUNED | {"per": "corpus"}, protocol=DEV, folds=["1", "2"])
+    corpus, _ = read(wanted, data)
+    assert dev.divide(wanted, corpus)
+    few = Corpus("few", tuple(u for u in corpus if u.talker not in ("ravdess:03", "ravdess:04")))
+    with pytest.raises(ProtocolError, match=r"\(ravdess\).* have no dev side"):
+        dev.divide(recipe(checkpoint, TUNED | {"per": "corpus"}, protocol=DEV, folds=[]), few)
+
+
+def test_a_corpus_that_cannot_name_a_folder_has_no_model_of_its_own(checkpoint, data):
+    wanted = recipe(checkpoint, OWN)
+    (fold,) = divide(wanted, read(wanted, data)[0])
+    named = {s: tuple(replace(u, corpus=f"a/{u.corpus}") for u in getattr(fold, s)) for s in SIDES}
+    with pytest.raises(CorpusError, match="'a/emodb' cannot be a folder's name"):
+        check_folds(wanted, [replace(fold, **named)])
 
 
 def test_folds_that_do_not_fit_the_stages_are_told(checkpoint, data):

@@ -49,13 +49,21 @@ def measure(recipe: Recipe) -> str:
 def divide(recipe: Recipe, corpus: Corpus) -> list[Fold]:
     """The folds of a recipe, each with a dev side."""
     folds = experiment.divide(recipe, corpus)
-    _refuse_without_dev(folds)
+    _refuse_without_dev(folds, recipe)
     return folds
 
 
-def _refuse_without_dev(folds: Sequence[Fold]) -> None:
-    heard = {f.name: {u.emotion for u in f.train} for f in folds}
-    lacking = [f.name for f in folds if not any(u.emotion in heard[f.name] for u in f.dev)]
+def _refuse_without_dev(folds: Sequence[Fold], recipe: Recipe) -> None:
+    """Refuse folds whose last stage has nothing to choose on, or not for every corpus."""
+    from affekt.training.sides import corpora, of_stage
+
+    last = recipe.stage[-1]
+    lacking = []
+    for fold in folds:
+        for corpus in corpora(fold) if last.per else [None]:
+            heard = {u.emotion for u in of_stage(fold.train, last, corpus)}
+            if not any(u.emotion in heard for u in of_stage(fold.dev, last, corpus)):
+                lacking.append(f"{fold.name} ({corpus})" if corpus else fold.name)
     if lacking:
         raise ProtocolError(
             f"fold(s) {', '.join(lacking)} have no dev side, and a search chooses on nothing else; "
@@ -116,7 +124,7 @@ def _score(
 def prepare(recipe: Recipe, folds: Sequence[Fold], progress: Progress) -> Prepared:
     """Folds without their test sides, and the features of train and dev."""
     ready = experiment.prepare(recipe, folds, sides=READ, progress=progress)
-    _refuse_without_dev(ready.folds)
+    _refuse_without_dev(ready.folds, recipe)
     return replace(ready, folds=[_withheld(fold) for fold in ready.folds])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from affekt.errors import ProtocolError, RecipeError, nearest
+from affekt.errors import CorpusError, ProtocolError, RecipeError, nearest
 from affekt.losses import OBJECTIVES
 from affekt.methods.supervised_contrastive import ContrastiveBatches
 from affekt.nn.heads import HEADS
@@ -14,6 +14,8 @@ from affekt.nn.mixing import MIXES
 from affekt.nn.pooling import POOLINGS
 from affekt.parts import build, options
 from affekt.recipe import Recipe, Stage
+from affekt.recipe.stage import PARTS
+from affekt.run_folder import is_name
 from affekt.training.optim import OPTIMIZERS, SCHEDULES
 from affekt.training.sides import corpora, of_stage
 from affekt.types import Fold
@@ -36,6 +38,11 @@ def check(recipe: Recipe) -> None:
                 f"learns {'something' if learning['pooling'] else 'nothing'} and pairs of clips "
                 "have no use for a head; name more in trains, or give the encoder trainable = "
                 '"transformer"'
+            )
+        if frozen and "encoder" in stage.trains and {*stage.trains} != {*PARTS}:
+            raise RecipeError(
+                f"stage.{number} has 'encoder' in trains, but the encoder is frozen; give it "
+                'trainable = "transformer", or leave it out of trains'
             )
     if not frozen and not any("encoder" in stage.trains for stage in recipe.stage):
         raise RecipeError(
@@ -72,11 +79,14 @@ def check(recipe: Recipe) -> None:
 
 def _refuse_without_head(stages: Sequence[Stage]) -> None:
     """Refuse a last head that no classification trains; per corpus there are heads of their own."""
-    own = [n for n, stage in enumerate(stages) if stage.per == stages[-1].per]
-    if not any("head" in stages[n].trains and not stages[n].contrasts for n in own):
-        per = ' with per = "corpus"' if stages[-1].per else ""
+    pairs = [n for n, stage in enumerate(stages) if stage.contrasts]
+    after = stages[pairs[-1] + 1 :] if pairs else stages
+    own = [stage for stage in after if stage.per == stages[-1].per]
+    if not any("head" in stage.trains for stage in own):
+        where = ' with per = "corpus"' if stages[-1].per else ""
+        where += " after pairs of clips" if pairs else ""
         raise RecipeError(
-            f"stage.{own[-1]}: no stage{per} trains the head as a classifier; pairs of clips train "
+            f"no stage{where} trains the head as a classifier; pairs of clips train "
             'none, so let a stage with objective = { name = "classification" } follow, and "head" '
             "in its trains"
         )
@@ -102,6 +112,11 @@ def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
             if stage.contrasts:
                 ContrastiveBatches(of_stage(fold.train, stage), stage.batch_size, seed=0)
                 continue
+            if stage.per and (odd := [c for c in corpora(fold) if not is_name(c)]):
+                raise CorpusError(
+                    f"the corpus '{odd[0]}' cannot be a folder's name, as its model needs; call it "
+                    'otherwise, such as with { name = "manifest", corpus = "calls" }'
+                )
             for corpus in corpora(fold) if stage.per else [None] * bool(stage.train_on):
                 classes = {u.emotion for u in of_stage(fold.train, stage, corpus)}
                 if len(classes) < 2:

@@ -4,6 +4,7 @@ Stages that all corpora share, then one recogniser for each of them: Xiang 2024 
 figure 1.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -83,12 +84,14 @@ def train(
     Arguments as of `fitted`.
     """
     made = fitted(recipe, fold, inputs, seed=seed, steps=steps, kept=kept)
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier try, maybe with other corpora
     for one in made:
         _save(folder / (one.corpus or ""), one.model, one.classes)
     predictions, vectors = _judged(made, fold.test, recipe, fold=fold.name, seed=seed)
     embeddings: dict[str, tuple[Sequence[Utterance], np.ndarray]] = {}
     for side in recipe.embeddings:
         said = list(dict.fromkeys(getattr(fold, side)))  # train may be repeated
+        said = [u for u in said if any(one.corpus in (None, u.corpus) for one in made)]
         if side == "test":
             embeddings[side] = said, vectors
         elif said:

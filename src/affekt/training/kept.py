@@ -9,12 +9,9 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from affekt.batches import Ahead
 from affekt.signals import Signals
-
-LAST, BEST = "last", "best"
 
 Row = dict[str, int | float]
 
@@ -76,36 +73,87 @@ class Rounds(lightning.Callback):
         self._drawn = {}
 
 
+class Best(lightning.Callback):
+    """Keeps the weights after a round that is strictly better than those before, on disk."""
+
+    def __init__(self, folder: Path, monitored: str) -> None:
+        self._path = folder / "best.pt"
+        self._monitored = monitored
+        self._score = float("-inf")
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Look at the score of this round."""
+        score = float(trainer.callback_metrics[self._monitored])
+        if score > self._score or not self._path.exists():
+            self._score = score
+            _save(self._path, pl_module.state_dict())
+
+    def weights(self) -> dict[str, Any]:
+        """The best so far."""
+        return torch.load(self._path, weights_only=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score."""
+        return {"score": self._score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it over."""
+        self._score = state_dict["score"]
+
+
+class Last(lightning.Callback):
+    """Saves the whole training after every round; the last of the callbacks."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "last.ckpt"
+
+    def there(self) -> Path | None:
+        """What a training that was stopped goes on from, if it was."""
+        return self._path if self._path.exists() else None
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Write beside the one before, and put it in its place."""
+        draft = self._path.with_suffix(".part")
+        trainer.save_checkpoint(draft)
+        draft.replace(self._path)
+
+
+class Stage:
+    """The folder of one stage: while it lasts, and what it came to."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._end = folder / "end.pt"
+
+    def end(self) -> dict[str, Any] | None:
+        """What `finish` kept: a stage at its end is not trained on, whatever ended it."""
+        return torch.load(self._end, weights_only=True) if self._end.exists() else None
+
+    def finish(self, weights: dict[str, Any], rounds: Rounds) -> None:
+        """Keep what the next stage begins with; what led there is removed."""
+        _save(self._end, {"weights": weights, "rounds": rounds.state_dict()})
+        for path in self.folder.iterdir():
+            if path != self._end:
+                path.unlink()
+
+
+def _save(path: Path, state: Any) -> None:
+    """A whole file, or none."""
+    draft = path.with_suffix(".part")
+    torch.save(state, draft)
+    draft.replace(path)
+
+
 @contextmanager
 def place(folder: Path | None) -> Iterator[Path]:
-    """Where checkpoints lie: in `folder`, or for as long as this lasts."""
+    """Where a stage is kept: in `folder`, or for as long as this lasts."""
     if folder is not None:
-        yield folder.resolve()
+        yield folder
         return
     with TemporaryDirectory() as passing:
         yield Path(passing)
-
-
-def last(folder: Path) -> ModelCheckpoint:
-    """Saves the whole training after every round."""
-    return ModelCheckpoint(
-        folder, LAST, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-
-
-def best(folder: Path, monitored: str) -> ModelCheckpoint:
-    """Saves the weights after a round that is strictly better than those before."""
-    return ModelCheckpoint(
-        folder,
-        BEST,
-        monitor=monitored,
-        mode="max",
-        save_weights_only=True,
-        enable_version_counter=False,
-    )
-
-
-def there(folder: Path) -> Path | None:
-    """The last checkpoint of a training that was stopped, if it was."""
-    path = folder / f"{LAST}.ckpt"
-    return path if path.exists() else None

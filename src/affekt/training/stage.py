@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import torch
 from jaxtyping import Int
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -108,7 +108,13 @@ class StageModule(GuardedModule):
 
 def _patience(monitored: str, rounds: int) -> EarlyStopping:
     """Ends a stage after so many scores of dev without a better one."""
-    return EarlyStopping(monitored, mode="max", patience=rounds, check_finite=False)
+    return EarlyStopping(
+        monitored,
+        mode="max",
+        patience=rounds,
+        check_finite=False,
+        check_on_train_epoch_end=False,  # before what is kept of the round is written
+    )
 
 
 def run_stage(
@@ -141,21 +147,26 @@ def run_stage(
     with kept.place(folder) as at, _only(module, stage), warnings.catch_warnings():
         # Lightning advises on workers, log intervals and loggers; none of it applies here.
         warnings.filterwarnings("ignore", module="lightning")
-        if monitored:
-            watching.append(kept.best(at, monitored))
+        here, last = kept.Stage(at), kept.Last(at)
+        if end := here.end():
+            module.load_state_dict(end["weights"])
+            rounds.load_state_dict(end["rounds"])
+            rounds.go_on()
+            return rounds.rows
+        best = kept.Best(at, monitored) if monitored else None
+        watching += [best] if best else []
         if monitored and stage.patience:
             watching.append(_patience(monitored, stage.patience))
-        if folder is not None:
-            watching.append(kept.last(at))
+        watching += [last] if folder is not None else []
         trainer = _trainer(stage, watching)
         try:
-            trainer.fit(module, batches, to_choose_on, ckpt_path=kept.there(at), weights_only=True)
+            trainer.fit(module, batches, to_choose_on, ckpt_path=last.there(), weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-        rounds.go_on()  # of a training that was at its end
-        if monitored:
-            saved = torch.load(at / f"{kept.BEST}.ckpt", weights_only=True)
-            module.load_state_dict(saved["state_dict"])
+        if best:
+            module.load_state_dict(best.weights())
+        if folder is not None:
+            here.finish(module.state_dict(), rounds)
     model.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
     return rounds.rows
 
@@ -204,7 +215,7 @@ def _trainer(stage: Stage, callbacks: list[lightning.Callback]) -> lightning.Tra
         devices=1,
         logger=False,
         callbacks=callbacks,
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
