@@ -3,7 +3,7 @@
 Axes: L layers, T frames, D channels, R pooled channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from affekt.batches import UtteranceDataset, in_order
-from affekt.encoders.frames import Frames
 from affekt.encoders.speech import processor
 from affekt.nn.recogniser import Recogniser
 from affekt.recipe import Stage
@@ -75,16 +74,13 @@ def _heard(
     model: Recogniser, inputs: Inputs, utterances: Sequence[Utterance]
 ) -> dict[str, Float[Tensor, "L T D"]]:
     """The layers that are looked at, in bfloat16 as the cache has them."""
-    model.eval().to(processor())
     found: dict[str, Float[Tensor, "L T D"]] = {}
-    with torch.random.fork_rng(devices=[]):  # a loader draws a number: training would draw others
-        for batch in in_order(UtteranceDataset(utterances, inputs, []), JUDGED_AT_ONCE):
-            given: Any = batch.to(processor()).inputs
-            frames = model.heard(given)
-            layers = model.mix.needed(frames.layers).bfloat16().cpu()
-            counts = frames.mask.sum(dim=1).tolist()
-            for key, clip, count in zip(batch.keys, layers, counts, strict=True):
-                found[key] = clip[:, :count].clone()  # without the padding
+    for keys, given in _once(model, inputs, utterances):
+        frames = model.heard(given)
+        layers = model.mix.needed(frames.layers).bfloat16().cpu()
+        counts = frames.mask.sum(dim=1).tolist()
+        for key, clip, count in zip(keys, layers, counts, strict=True):
+            found[key] = clip[:, :count].clone()  # without the padding
     return found
 
 
@@ -93,11 +89,17 @@ def _pooled(
     model: Recogniser, inputs: Inputs, utterances: Sequence[Utterance]
 ) -> dict[str, Float[Tensor, " R"]]:
     """What the head is given of each utterance."""
-    model.eval().to(processor())
     found: dict[str, Float[Tensor, " R"]] = {}
-    with torch.random.fork_rng(devices=[]):
-        for batch in in_order(UtteranceDataset(utterances, inputs, []), JUDGED_AT_ONCE):
-            frames = batch.to(processor()).inputs
-            assert isinstance(frames, Frames)
-            found |= dict(zip(batch.keys, model.pooled(frames).cpu(), strict=True))
+    for keys, frames in _once(model, inputs, utterances):
+        found |= dict(zip(keys, model.pooled(frames).cpu(), strict=True))
     return found
+
+
+def _once(
+    model: Recogniser, inputs: Inputs, utterances: Sequence[Utterance]
+) -> Iterator[tuple[list[str], Any]]:
+    """Batches of all utterances where `model` is, which is then as it is judged."""
+    model.eval().to(processor())
+    with torch.random.fork_rng(devices=[]):  # a loader draws a number: training would draw others
+        for batch in in_order(UtteranceDataset(utterances, inputs, []), JUDGED_AT_ONCE):
+            yield batch.keys, batch.to(processor()).inputs
