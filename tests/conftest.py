@@ -1,6 +1,6 @@
 """Where tests find corpora: bundled, private, and made of noise."""
 
-import importlib.util
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -18,25 +18,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
 REPOSITORY = Path(__file__).parent.parent
 
 
-def _module(name: str) -> ModuleType:
-    """A file of generators beside this one; tests are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def trees() -> ModuleType:
     """The generators of tests/trees.py."""
-    return _module("trees")
+    return importlib.import_module("trees")
 
 
 @pytest.fixture(scope="session")
 def checkpoints() -> ModuleType:
     """The generators of tests/checkpoints.py."""
-    return _module("checkpoints")
+    return importlib.import_module("checkpoints")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,3 @@
-import itertools
 import json
 import shutil
 from pathlib import Path
@@ -11,26 +10,7 @@ from affekt import experiment, run_folder
 from affekt.errors import AudioError, CorpusError, ProtocolError, RecipeError, RunError
 from affekt.evaluation import predictions
 from affekt.recipe import Recipe
-
-EMODB = {
-    "title": "toy",
-    "corpus": {"name": "emodb", "labels": "4-class"},
-    "protocol": {"name": "leave-one-speaker-out", "dev": "next-speaker"},
-    "encoder": {"name": "log-mel", "bands": 8},
-    "pooling": {"name": "attentive-correlation", "dim": 4, "heads": 2},
-    "stage": [{"epochs": 2}],
-}
-FOREST = {
-    "encoder": {"name": "opensmile", "features": "eGeMAPSv02"},
-    "classifier": {"name": "random-forest", "trees": 5},
-    "pooling": None,
-    "stage": [],
-}
-
-
-def recipe(**changes) -> Recipe:
-    return Recipe.parse({k: v for k, v in (EMODB | changes).items() if v is not None})
-
+from toy import FOREST, recipe
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -227,44 +207,6 @@ def test_a_run_without_a_dev_side_says_that_it_kept_the_last_epoch(emodb_of_nois
     assert notes[0] in (out / "report.html").read_text()
 
 
-@pytest.fixture
-def five_hundred(trees, tmp_path) -> Path:
-    """500 recordings, three of them broken in different ways."""
-    folder = trees.emodb(tmp_path / "many", speakers=("03", "08", "09", "10", "11"), per_emotion=25)
-    wavs = sorted(p for p in folder.glob("wav/*.wav") if p.stem[5] in "WFNT")
-    assert len(wavs) == 500
-    wavs[10].write_bytes(b"")
-    wavs[200].write_text("not a recording")
-    soundfile.write(wavs[400], np.full(8000, np.nan), 16_000, subtype="FLOAT")
-    return folder
-
-
-@pytest.mark.parametrize("changes", [{"stage": [{"epochs": 1}]}, FOREST])
-def test_broken_files_are_named_before_training(five_hundred, tmp_path, changes):
-    out = tmp_path / "run"
-    with pytest.raises(AudioError, match=r"3 of 500 recordings cannot be used") as e:
-        experiment.run(recipe(**changes), data={"emodb": five_hundred}, out=out)
-    told = str(e.value)
-    assert "the file is empty" in told
-    assert "not readable as audio" in told
-    assert "NaN" in told
-    assert 'on_error="skip"' in told
-    assert not list(out.rglob("predictions.jsonl"))
-
-
-@pytest.mark.parametrize("changes", [{"stage": [{"epochs": 1}]}, FOREST])
-def test_broken_files_can_be_left_out_and_are_listed(five_hundred, tmp_path, caplog, changes):
-    out = experiment.run(
-        recipe(**changes, on_error="skip"), data={"emodb": five_hundred}, out=tmp_path / "run"
-    )
-    assert "3 of 500 recordings cannot be used" in caplog.text
-    assert len(predictions.read(out)) == 497
-    skipped = json.loads((out / "corpus.json").read_text())["skipped"]
-    assert len(skipped) == 3
-    page = (out / "report.html").read_text()
-    assert all(s["id"] in page for s in skipped)
-
-
 @pytest.mark.parametrize(
     ("changes", "error", "told"),
     [
@@ -372,24 +314,6 @@ def test_one_class_alone_is_refused(trees, tmp_path):
     only = recipe(corpus={"name": "emodb", "labels": {"happy": "happy"}})
     with pytest.raises(ProtocolError, match="all 4 training utterances are happy"):
         experiment.run(only, data={"emodb": folder}, out=tmp_path / "run")
-
-
-def test_a_listed_recording_that_is_not_there_is_left_out_like_a_broken_one(tmp_path):
-    rows = ["file,emotion,speaker"]
-    for speaker, emotion in itertools.product("123", ("angry", "sad")):
-        name = f"{speaker}{emotion}.wav"
-        sound = np.random.default_rng(len(rows)).uniform(-1, 1, 8000)
-        soundfile.write(tmp_path / name, sound, 16_000)
-        rows.append(f"{name},{emotion},{speaker}")
-    (tmp_path / "mine.csv").write_text("\n".join([*rows, "gone.wav,sad,1"]))
-    mine = {"corpus": {"name": "manifest"}, "protocol": {"name": "leave-one-speaker-out"}}
-    data = {"manifest": tmp_path / "mine.csv"}
-    for changes in ({}, FOREST):
-        out = tmp_path / f"run{len(changes)}"
-        with pytest.raises(AudioError, match=r"1 of 7 recordings [^$]*gone.wav: no such file"):
-            experiment.run(recipe(**changes, **mine), data=data, out=out)
-        experiment.run(recipe(**changes, **mine, on_error="skip"), data=data, out=out)
-        assert len(predictions.read(out)) == 6
 
 
 def test_a_classifier_is_given_mean_and_deviation_of_frames(emodb_of_noise, tmp_path):

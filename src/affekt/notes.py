@@ -11,9 +11,7 @@ from affekt.types import Fold
 def notes(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
     """One sentence each."""
     told = []
-    chosen = any(stage.select != "last" for stage in recipe.stage)
-    lacking = [fold.name for fold in folds if not fold.dev]
-    if chosen and lacking:
+    if lacking := _without_dev(recipe, folds):
         told.append(
             f"No dev side in fold(s) {', '.join(lacking)}: the last epoch was kept there, "
             "although the recipe asks for the best one on dev."
@@ -29,6 +27,21 @@ def notes(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
         each = [f"{name} {_range([t[name] for t in counted if name in t])}" for name in names]
         told.append(f"In train every utterance stands so often: {', '.join(each)}.")
     return told + _own_task(recipe)
+
+
+def _without_dev(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
+    """The folds, or corpora in them, of which there is nothing to choose an epoch on."""
+    from affekt.training.sides import corpora, of_stage
+
+    choosing = [s for s in recipe.stage if s.select != "last" and not s.contrasts]
+    found = [
+        f"{fold.name} ({corpus})" if corpus else fold.name
+        for fold in folds
+        for stage in choosing
+        for corpus in (corpora(fold) if stage.per else [None])
+        if not of_stage(fold.dev, stage, corpus)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _range(numbers: Sequence[int]) -> str:

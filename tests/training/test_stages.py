@@ -3,82 +3,23 @@
 import csv
 import json
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import affekt
-from affekt import Recipe
 from affekt.encoders.speech import Speech
-from affekt.errors import CorpusError, ProtocolError, RecipeError, RunError
+from affekt.errors import CorpusError, ProtocolError, RecipeError
 from affekt.evaluation import predictions
 from affekt.experiment import divide, read
+from affekt.notes import notes
 from affekt.protocols import SIDES
 from affekt.search import dev
 from affekt.training.check import check, check_folds
-from affekt.training.stage import StageModule
 from affekt.types import Corpus
+from staged import DEV, LAST, OWN, PAIRS, TUNED, changed, learnt, recipe, weights
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-LAST = {"select": "last", "batch_size": 8}
-PAIRS = LAST | {
-    "objective": {"name": "supervised-contrastive"},
-    "trains": ["encoder", "pooling"],
-    "optimizer": {"name": "adam", "lr": 1e-3},
-    "epochs": 2,
-}
-ACTORS = {"name": "speaker-k-fold", "folds": 2, "dev": "none"}
-OWN = LAST | {"per": "corpus", "trains": ["pooling", "head"], "epochs": 2}
-
-
-@pytest.fixture
-def data(trees, tmp_path) -> dict[str, Path]:
-    return {
-        "emodb": trees.emodb(tmp_path / "emodb"),
-        "ravdess": trees.ravdess(tmp_path / "ravdess"),
-    }
-
-
-def recipe(checkpoint, *stages, **changes) -> Recipe:
-    return Recipe.parse(
-        {
-            "corpus": [{"name": "emodb"}, {"name": "ravdess"}],
-            "protocol": ACTORS,
-            "folds": ["1"],
-            "encoder": {
-                "name": "speech",
-                "model": str(checkpoint("hubert")),
-                "trainable": "transformer",
-                "lr_factor": 0.4,
-                "precision": "fp32",
-            },
-            "mix": {"name": "layer"},
-            "pooling": {"name": "self-attention"},
-            "head": {"name": "mlp", "hidden": 4},
-            "stage": list(stages),
-        }
-        | changes
-    )
-
-
-def weights(run: Path, corpus: str = "") -> dict[str, torch.Tensor]:
-    return load_file(run / "seed-0/fold-1/model" / corpus / "model.safetensors")
-
-
-def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
-    """Parts whose weights differ."""
-    return {
-        n.partition(".")[0] for n, weight in after.items() if not torch.equal(weight, before[n])
-    }
-
-
-def learnt(encoder: Speech, after: dict[str, torch.Tensor]) -> set[str]:
-    """Weights of the encoder that differ from those it began with."""
-    begun = encoder.state_dict()
-    return {n for n, weight in begun.items() if not torch.equal(weight, after[f"encoder.{n}"])}
 
 
 def test_two_stages_leave_a_model_for_each_corpus_over_one_encoder(checkpoint, data, tmp_path):
@@ -138,87 +79,6 @@ def test_a_stage_hears_only_the_corpora_that_it_names(checkpoint, data, tmp_path
         steps = int(next(csv.DictReader(file))["steps"])
     (fold,) = divide(named, read(named, data)[0])
     assert steps == sum(u.corpus == "ravdess" for u in fold.train) // LAST["batch_size"]
-
-
-class KilledError(Exception):
-    pass
-
-
-def killed_after(batches: int, monkeypatch) -> None:
-    """The process ends in the middle of an epoch, as far as what is on disk can tell."""
-    step, done = StageModule.training_step, []
-
-    def training_step(self, batch, number):
-        done.append(number)
-        if len(done) > batches:
-            raise KilledError
-        return step(self, batch, number)
-
-    monkeypatch.setattr(StageModule, "training_step", training_step)
-
-
-TUNED = {"batch_size": 8, "optimizer": {"name": "adam", "lr": 1e-3}}
-DEV = {"name": "speaker-k-fold", "folds": 4}
-CROP = [{"name": "crop", "seconds": 0.2, "where": "random"}]
-
-
-@pytest.mark.parametrize(
-    ("stages", "changes", "after"),
-    [
-        ([PAIRS | {"epochs": 4}, OWN], {}, 12),  # of the first stage, at 6 batches an epoch
-        ([PAIRS | {"epochs": 2}, OWN], {}, 13),  # of the second, whose encoder is made already
-        ([TUNED | {"epochs": 4}], {"protocol": DEV}, 14),  # chooses on dev
-        ([TUNED | {"epochs": 9, "patience": 2}], {"protocol": DEV}, 16),
-        # In the stage after one that ended early, which is not gone on with.
-        ([TUNED | {"epochs": 9, "patience": 1}, TUNED | {"epochs": 2}], {"protocol": DEV}, 25),
-        ([TUNED | {"steps": 20, "evaluate_every": 4}], {"protocol": DEV}, 10),
-        ([TUNED | {"epochs": 3, "select": "last"}], {"audio": CROP}, 15),
-        ([TUNED | {"epochs": 4, "per": "corpus", "select": "last"}], {}, 20),
-    ],
-)
-def test_what_was_killed_goes_on_to_the_same_weights(
-    checkpoint, data, tmp_path, monkeypatch, stages, changes, after
-):
-    wanted = recipe(checkpoint, *stages, **changes)
-    whole = affekt.run(wanted, data=data, out=tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
-        killed_after(after, patch)
-        affekt.run(wanted, data=data, out=tmp_path / "stopped")
-    kept = {p.name for p in (tmp_path / "stopped/seed-0/fold-1/checkpoints").rglob("*.*")}
-    assert kept & {"last.ckpt", "end.pt"}
-    torch.manual_seed(99)  # another process begins with other numbers
-    np.random.seed(99)  # noqa: NPY002
-    went_on = affekt.run(wanted, data=data, out=tmp_path / "stopped")
-    for corpus in {p.corpus for p in predictions.read(whole)} if wanted.stage[-1].per else {""}:
-        assert not changed(weights(whole, corpus), weights(went_on, corpus))
-    for name in ("log.csv", "seed-0/fold-1/predictions.jsonl"):
-        assert (whole / name).read_bytes() == (went_on / name).read_bytes()
-
-
-def test_a_moved_run_still_knows_its_best_weights(checkpoint, data, tmp_path, monkeypatch):
-    wanted = recipe(checkpoint, TUNED | {"epochs": 4}, protocol=DEV)
-    whole = affekt.run(wanted, data=data, out=tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
-        killed_after(26, patch)
-        affekt.run(wanted, data=data, out=tmp_path / "stopped")
-    (tmp_path / "stopped").rename(tmp_path / "moved")
-    moved = affekt.run(wanted, data=data, out=tmp_path / "moved")
-    assert not changed(weights(whole), weights(moved))
-    assert (whole / "log.csv").read_bytes() == (moved / "log.csv").read_bytes()
-
-
-def test_what_was_begun_is_not_gone_on_with_by_another_recipe(
-    checkpoint, data, tmp_path, monkeypatch
-):
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
-        killed_after(9, patch)
-        affekt.run(recipe(checkpoint, PAIRS, OWN), data=data, out=tmp_path / "run")
-    other = recipe(checkpoint, PAIRS | {"epochs": 1}, OWN)
-    with pytest.raises(RunError, match="holds a run of another recipe, which differs in stage"):
-        affekt.run(other, data=data, out=tmp_path / "run")
-    (tmp_path / "run/folds.json").write_text("[]")
-    with pytest.raises(RunError, match="the corpus, its folds"):
-        affekt.run(recipe(checkpoint, PAIRS, OWN), data=data, out=tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -308,3 +168,23 @@ def test_folds_side_by_side_leave_the_same_models(checkpoint, data, tmp_path):
     assert not changed(weights(one, "emodb"), weights(two, "emodb"))
     assert (one / "log.csv").read_bytes() == (two / "log.csv").read_bytes()
     assert predictions.read(one) == predictions.read(two)
+
+
+def test_a_broken_recording_is_left_out_of_all_stages(checkpoint, data, tmp_path):
+    broken = sorted((data["emodb"] / "wav").iterdir())[0]
+    broken.write_bytes(b"")
+    wanted = recipe(checkpoint, PAIRS, OWN, on_error="skip")
+    run = affekt.run(wanted, data=data, out=tmp_path / "run")
+    assert [s["id"] for s in json.loads((run / "corpus.json").read_text())["skipped"]] == [
+        broken.stem
+    ]
+    assert broken.stem not in {p.id for p in predictions.read(run)}
+
+
+def test_a_corpus_without_dev_keeps_its_last_epoch_and_the_run_says_so(checkpoint, data):
+    wanted = recipe(checkpoint, TUNED | {"per": "corpus"}, protocol=DEV)
+    (fold,) = divide(wanted, read(wanted, data)[0])
+    assert not notes(wanted, [fold])
+    german = replace(fold, dev=tuple(u for u in fold.dev if u.corpus == "emodb"))
+    (told,) = notes(wanted, [german])
+    assert told.startswith("No dev side in fold(s) 1 (ravdess): the last epoch was kept there")

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import is_zipfile
 
 import lightning.pytorch as lightning
 import numpy as np
 import torch
 
 from affekt.batches import Ahead
+from affekt.errors import RunError
 from affekt.signals import Signals
 
 Row = dict[str, int | float]
@@ -92,7 +94,7 @@ class Best(lightning.Callback):
 
     def weights(self) -> dict[str, Any]:
         """The best so far."""
-        return torch.load(self._path, weights_only=True)
+        return _load(self._path)
 
     def state_dict(self) -> dict[str, Any]:
         """The best score."""
@@ -110,8 +112,12 @@ class Last(lightning.Callback):
         self._path = folder / "last.ckpt"
 
     def there(self) -> Path | None:
-        """What a training that was stopped goes on from, if it was."""
-        return self._path if self._path.exists() else None
+        """What a training that was stopped goes on from, if it was.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        return _whole(self._path) if self._path.exists() else None
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -132,7 +138,7 @@ class Stage:
 
     def end(self) -> dict[str, Any] | None:
         """What `finish` kept: a stage at its end is not trained on, whatever ended it."""
-        return torch.load(self._end, weights_only=True) if self._end.exists() else None
+        return _load(self._end) if self._end.exists() else None
 
     def finish(self, weights: dict[str, Any], rounds: Rounds) -> None:
         """Keep what the next stage begins with; what led there is removed."""
@@ -147,6 +153,17 @@ def _save(path: Path, state: Any) -> None:
     draft = path.with_suffix(".part")
     torch.save(state, draft)
     draft.replace(path)
+
+
+def _load(path: Path) -> Any:
+    return torch.load(_whole(path), weights_only=True)
+
+
+def _whole(path: Path) -> Path:
+    """The path of what torch saved, or an error that the disk holds only some of it."""
+    if not is_zipfile(path):
+        raise RunError(f"{path} is damaged; remove {path.parent}, and this stage begins anew")
+    return path
 
 
 @contextmanager
