@@ -107,6 +107,13 @@ def test_direct_fine_tuning_has_an_encoder_after_it_for_each_corpus(affekt, reci
     rows = json.loads((tmp_path / "run/similarity.json").read_text())["rows"]
     names = list(dict.fromkeys(row["encoder"] for row in rows))
     assert names == ["before", "after, emodb", "after, ravdess"]
+    model = tmp_path / "run/seed-0/fold-1/model/emodb/model.safetensors"
+    model.write_bytes(model.read_bytes()[:1000])
+    told = affekt("similarity", tmp_path / "run", *data)[2]
+    assert "model.safetensors is damaged" in told
+    assert f"remove {model.parent.parent.parent} and run the recipe again" in told
+    model.unlink()
+    assert "no model there" in affekt("similarity", tmp_path / "run", *data)[2]
 
 
 def test_folds_that_test_one_corpus_each_have_the_encoder_of_that(affekt, recipe, data, tmp_path):
@@ -129,7 +136,7 @@ def test_another_corpus_than_the_runs_is_refused(affekt, recipe, data, folders, 
 
 
 def test_what_it_cannot_look_at_is_told(affekt, recipe, data, tmp_path):
-    assert "no such folder; give a run's" in affekt("similarity", "nowhere", *data)[2]
+    assert "not the folder of a run; give one" in affekt("similarity", "nowhere", *data)[2]
     (tmp_path / "empty").mkdir()
     assert "no run there" in affekt("similarity", tmp_path / "empty", *data)[2]
     frozen = recipe('[[stage]]\nepochs = 1\nselect = "last"\n', "none")

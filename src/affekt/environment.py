@@ -1,6 +1,5 @@
 """What the figures of a run were made with."""
 
-import os
 import platform
 import shlex
 import subprocess
@@ -10,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from affekt import threads
 from affekt.recipe.places import PACKAGE, REPOSITORY
 
 
@@ -27,7 +27,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "threads": os.cpu_count(),
+        "threads": threads.cores(),
         "commit": _commit(),
         "command": shlex.join(
             [Path(sys.argv[0]).name.replace("__main__.py", "affekt"), *sys.argv[1:]]

@@ -181,17 +181,16 @@ def folders(sections: Sequence[CorpusSection], data: Mapping[str, Path]) -> dict
             f"--data {data['']}: the recipe has several corpora, {', '.join(names)}; say which "
             f"lies there, such as --data {names[0]}=DIR"
         )
-    found = {}
-    for section in sections:
-        only = data.get("")
-        folder = data.get(section.name) or only or section.folder or _bundled(section.name)
-        if folder is None:
-            raise CorpusError(
-                f"no folder for the corpus '{section.name}'; give it with --data "
-                f"{section.name}=DIR (where to get it: affekt corpora {section.name})"
-            )
-        found[section.name] = folder
-    return found
+    found = {
+        s.name: data.get(s.name) or data.get("") or s.folder or _bundled(s.name) for s in sections
+    }
+    if lacking := [name for name, folder in found.items() if folder is None]:
+        raise CorpusError(
+            f"no folder for the corpus {', '.join(map(repr, lacking))}; give it with "
+            f"{' '.join(f'--data {name}=DIR' for name in lacking)} "
+            f"(where to get it: affekt corpora {lacking[0]})"
+        )
+    return {name: folder for name, folder in found.items() if folder is not None}
 
 
 def _bundled(name: str) -> Path | None:

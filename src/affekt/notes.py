@@ -31,9 +31,11 @@ def notes(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
 
 def _without_dev(recipe: Recipe, folds: Sequence[Fold]) -> list[str]:
     """The folds, or corpora in them, of which there is nothing to choose an epoch on."""
+    choosing = [s for s in recipe.stage if s.select != "last" and not s.contrasts]
+    if not choosing:
+        return []
     from affekt.training.sides import corpora, of_stage
 
-    choosing = [s for s in recipe.stage if s.select != "last" and not s.contrasts]
     found = [
         f"{fold.name} ({corpus})" if corpus else fold.name
         for fold in folds

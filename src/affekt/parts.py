@@ -8,13 +8,17 @@ A registry maps names to parts, or to "module:symbol" where importing the part i
 import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from affekt.errors import RecipeError, choose, nearest
 
 Registry = Mapping[str, Any]
+CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+Count = Annotated[int, Field(ge=1)]  # types of options
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -66,7 +70,7 @@ def check(schema: Mapping[str, Any], values: Mapping[str, Any], where: str) -> d
     fields: dict[str, Any] = {
         key: (kind, Field(default, alias=key)) for key, (kind, default) in schema.items()
     }
-    model = create_model("Options", __config__=ConfigDict(extra="forbid", strict=True), **fields)
+    model = create_model("Options", __config__=CONFIG, **fields)
     try:
         checked = model.model_validate(dict(values))
     except ValidationError as e:

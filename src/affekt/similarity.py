@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -135,12 +136,16 @@ def _tuned(model: Path, recipe: Recipe, fold: Fold) -> dict[str, Weights]:
     """The weights of the encoders that a fold left: one, or one for each corpus that it tests."""
     per = bool(recipe.stage[-1].per)
     own = any(stage.per and "encoder" in stage.trains for stage in recipe.stage)
+    again = f"remove {model.parent} and run the recipe again, which makes this fold anew"
     found = {}
     for corpus in corpora(fold) if per else [""]:
         file = model / corpus / "model.safetensors"
         if not file.exists():
-            raise RunError(f"{file}: no model there; run the recipe again, which goes on with it")
-        weights = load_file(file)
+            raise RunError(f"{file}: no model there; {again}")
+        try:
+            weights = load_file(file)
+        except SafetensorError as e:
+            raise RunError(f"{file} is damaged ({e}); {again}") from e
         encoder = {k.removeprefix(ENCODER): w for k, w in weights.items() if k.startswith(ENCODER)}
         found[f"{AFTER}, {corpus}" if own else AFTER] = encoder
     return found

@@ -13,7 +13,14 @@ AHEAD = 4  # jobs begun per core
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """How many processors this process may use; OMP_NUM_THREADS says fewer."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return min(int(asked), _there())
+    return _there()
+
+
+def _there() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -156,3 +156,15 @@ def test_one_pair_has_no_other_positives():
 def test_a_batch_with_nothing_to_compare_is_refused(p, m):
     with pytest.raises(RecipeError, match=rf"{p} positive\(s\) and {m} negative\(s\)"):
         info_nce(torch.ones(p, 3), torch.ones(m, 3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"temperature": 0.0}, "temperature must be above 0, not 0"),
+        ({"temperature": float("nan")}, "temperature must be above 0, not nan"),
+    ],
+)
+def test_options_that_are_none_are_refused(changes, told):
+    with pytest.raises(RecipeError, match=told):
+        info_nce(torch.ones(2, 3), torch.ones(2, 3), **changes)

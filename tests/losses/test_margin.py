@@ -142,3 +142,15 @@ def test_half_precision_is_read_as_float32(options, dtype):
 def test_a_batch_with_nothing_to_compare_is_refused(p, m):
     with pytest.raises(RecipeError, match=rf"{p} positive\(s\) and {m} negative\(s\)"):
         cosine_margin(torch.ones(p, 3), torch.ones(m, 3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"alpha": -1.0}, "alpha must be 0 or more"),
+        ({"margin": 1.5}, "margin from -1 to 1, not 0.5 and 1.5"),
+    ],
+)
+def test_options_that_are_none_are_refused(changes, told):
+    with pytest.raises(RecipeError, match=told):
+        cosine_margin(torch.ones(2, 3), torch.ones(2, 3), **changes)

@@ -1,6 +1,8 @@
 import pytest
 
+from affekt import experiment
 from affekt.errors import RecipeError
+from affekt.parts import Section
 from affekt.recipe import Recipe
 
 TEXT = """
@@ -149,3 +151,17 @@ def test_expected_scores_are_known_ones_between_0_and_1(file, change, told):
     assert Recipe.load(file, ["expected={WA = [0.756, 0.023]}"]).expected == {"WA": [0.756, 0.023]}
     with pytest.raises(RecipeError, match=told):
         Recipe.load(file, [change])
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_number_that_is_none_is_refused(value):
+    with pytest.raises(RecipeError, match=r"stage.0.optimizer.lr: a number, not"):
+        Recipe.load("demo/poolings/mean", [f'stage.0.optimizer={{name="adam",lr={value}}}'])
+
+
+@pytest.mark.parametrize("head", [{"hidden": -4}, {"hidden": 0}, {"dropout": 1.5}])
+def test_sizes_of_a_head_are_judged(head):
+    mean = Recipe.load("demo/poolings/mean")
+    wanted = mean.model_copy(update={"head": Section(name="mlp", **head)})
+    with pytest.raises(RecipeError, match="head 'mlp': key '(hidden|dropout)': input should be"):
+        experiment.check(wanted)

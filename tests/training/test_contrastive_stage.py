@@ -130,9 +130,16 @@ def test_one_corpus_has_no_pairs(fold, clips, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"optimizer": {"name": "adam", "lr": -1.0}}, "stage.0.optimizer 'adam': Invalid learning"),
+        (
+            {"optimizer": {"name": "adam", "lr": -1.0}},
+            "stage.0: optimizer 'adam': Invalid",
+        ),
         ({"optimizer": {"name": "adamw", "weight_decay": -1.0}}, "'adamw': Invalid weight_decay"),
         ({"objective": {"name": "classification", "label_smoothing": 2.0}}, "from 0 to 1, not 2"),
+        (
+            {"schedule": {"name": "multi-step", "at": [1.5]}},
+            "stage.0: schedule .* shares",
+        ),
     ],
 )
 def test_values_out_of_range_are_told_before_anything_is_done(changed, told):

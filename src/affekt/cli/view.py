@@ -69,7 +69,9 @@ def similarity(
         list[str] | None,
         typer.Option(help="In place of the run's own, before and after: encoders; again."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; the run's without.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; the run's, or with --encoder one of its own.")
+    ] = None,
 ) -> None:
     """Show how alike clips of one emotion are to an encoder, and clips of two, layer by layer."""
     from affekt import similarity as found
@@ -77,14 +79,16 @@ def similarity(
 
     run = Path(where)
     if not encoder and not run.is_dir():
-        raise RunError(f"{where}: no such folder; give a run's, or name encoders with --encoder")
+        raise RunError(
+            f"{where}: not the folder of a run; give one, or a recipe with --encoder A --encoder B"
+        )
     with screen.progress() as progress:
         if encoder:
             loaded = asked.recipe(str(run / "recipe.toml") if run.is_dir() else where, None, None)
             made = found.of_encoders(loaded, encoder, asked.folders(data), progress)
         else:
             made = found.of_run(run, asked.folders(data), progress)
-    folder = out or (run if run.is_dir() else Path("runs") / f"{asked.name_of(where)}-similarity")
+    folder = out or (Path("runs") / f"{asked.name_of(where)}-similarity" if encoder else run)
     page = write(made.curves, folder, made.title, pairs=made.pairs)
     screen.similarity(made.curves)
     screen.say(f"Report: {page}")

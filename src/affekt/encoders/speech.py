@@ -20,6 +20,7 @@ from affekt.encoders.frames import Convolved, Frames, valid
 from affekt.encoders.own_task import OwnTask
 from affekt.errors import EncoderError
 from affekt.losses import Losses
+from affekt.parts import Positive
 
 VERSION = 1  # of the way from a wave to frames; cached frames are made anew when it goes up
 
@@ -54,7 +55,7 @@ class Speech(nn.Module):
         model: str = SMALL,
         revision: str | None = None,
         trainable: Literal["none", "transformer", "all"] = "none",
-        lr_factor: float = 1.0,
+        lr_factor: Positive = 1.0,
         precision: Precision = "bf16",
         normalise: bool | None = None,
         spec_augment: bool = False,
@@ -62,8 +63,6 @@ class Speech(nn.Module):
         storage: Storage = "bf16",
     ) -> None:
         super().__init__()
-        if lr_factor <= 0:
-            raise EncoderError(f"lr_factor must be above 0, but got {lr_factor:g}")
         folder = checkpoint.locate(model, revision)
         config, preprocessor = checkpoint.settings(folder)
         _check_rate(model, preprocessor)

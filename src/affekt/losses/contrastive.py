@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from affekt.errors import RecipeError
 
+Contrast = Literal["infonce", "literal", "supcon"]
 SHORT = 1e-12  # a vector that is shorter points nowhere
 
 
@@ -19,7 +20,7 @@ def info_nce(
     negatives: Float[Tensor, "M D"],
     *,
     temperature: float = 0.07,
-    contrast: Literal["infonce", "literal", "supcon"] = "infonce",
+    contrast: Contrast = "infonce",
 ) -> Tensor:
     """L_c, the mean over ordered pairs of positives, eqs. (2) and (3) of arXiv:2411.19803.
 
@@ -36,8 +37,10 @@ def info_nce(
             (arXiv:2004.11362).
 
     Raises:
-        RecipeError: there is no pair of positives, or no negative.
+        RecipeError: there is no pair of positives, no negative, or a temperature not above 0.
     """
+    if not 0 < temperature < torch.inf:
+        raise RecipeError(f"contrastive loss: temperature must be above 0, not {temperature:g}")
     refuse_too_few(positives, negatives, loss="contrastive loss")
     with torch.autocast(positives.device.type, enabled=False):
         x_p, x_n = directions(positives), directions(negatives)

@@ -9,7 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from affekt.errors import RecipeError
 from affekt.losses.contrastive import directions, refuse_too_few
+
+NegativePairs = Literal["index", "all"]
+Scope = Literal["positive", "both"]
 
 
 def cosine_margin(
@@ -18,8 +22,8 @@ def cosine_margin(
     *,
     alpha: float = 0.5,
     margin: float = 0.4,
-    negative_pairs: Literal["index", "all"] = "index",
-    alpha_scope: Literal["positive", "both"] = "positive",
+    negative_pairs: NegativePairs = "index",
+    alpha_scope: Scope = "positive",
 ) -> Tensor:
     """L_m: positives are alike, negatives no more than m like them, eq. (4) of arXiv:2411.19803.
 
@@ -36,8 +40,13 @@ def cosine_margin(
         alpha_scope: what alpha weighs: as printed the first term, or both.
 
     Raises:
-        RecipeError: there is no pair of positives, or no negative.
+        RecipeError: there is no pair of positives, no negative, alpha below 0 or margin no cosine.
     """
+    if not (0 <= alpha < torch.inf and -1 <= margin <= 1):
+        raise RecipeError(
+            "cosine margin loss: alpha must be 0 or more and margin from -1 to 1, not "
+            f"{alpha:g} and {margin:g}"
+        )
     refuse_too_few(positives, negatives, loss="cosine margin loss")
     with torch.autocast(positives.device.type, enabled=False):
         x_p, x_n = directions(positives), directions(negatives)

@@ -4,15 +4,14 @@ Axes: B batch.
 """
 
 from functools import partial
-from typing import Literal
 
 from jaxtyping import Int
 from torch import Tensor
 
 from affekt.errors import RecipeError
 from affekt.losses import Losses
-from affekt.losses.contrastive import info_nce
-from affekt.losses.margin import cosine_margin
+from affekt.losses.contrastive import Contrast, info_nce
+from affekt.losses.margin import NegativePairs, Scope, cosine_margin
 from affekt.nn.recogniser import Output
 
 
@@ -35,11 +34,11 @@ class SupervisedContrastive:
         self,
         *,
         temperature: float = 0.07,
-        contrast: Literal["infonce", "literal", "supcon"] = "infonce",
+        contrast: Contrast = "infonce",
         alpha: float = 0.5,
         margin: float = 0.4,
-        negative_pairs: Literal["index", "all"] = "index",
-        alpha_scope: Literal["positive", "both"] = "positive",
+        negative_pairs: NegativePairs = "index",
+        alpha_scope: Scope = "positive",
     ) -> None:
         if temperature <= 0 or alpha < 0 or not -1 <= margin <= 1:
             raise RecipeError(

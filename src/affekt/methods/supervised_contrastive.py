@@ -54,6 +54,8 @@ class ContrastiveBatches(Sampler[list[int]]):
         batches: int | None = None,
         seed: int,
     ) -> None:
+        if batches is not None and batches < 1:
+            raise RecipeError(f"contrastive batches: an epoch has one at least, not {batches}")
         _refuse_unpaired(utterances)
         self.corpora = list(dict.fromkeys(u.corpus for u in utterances))  # as first listed
         _refuse_size(size, len(self.corpora))

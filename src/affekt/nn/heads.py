@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from affekt.nn.wccn import DeepWCCN, Update
+from affekt.parts import Count, Share
 
 
 def linear(input_dim: int, classes: int) -> nn.Sequential:
@@ -13,7 +14,7 @@ def linear(input_dim: int, classes: int) -> nn.Sequential:
 
 
 def mlp(
-    input_dim: int, classes: int, *, hidden: int = 256, dropout: float = 0.0, norm: bool = False
+    input_dim: int, classes: int, *, hidden: Count = 256, dropout: Share = 0.0, norm: bool = False
 ) -> nn.Sequential:
     """Linear, ReLU, dropout, linear; `norm` adds a layer norm before the last.
 
@@ -29,8 +30,8 @@ def deep_wccn(
     input_dim: int,
     classes: int,
     *,
-    hidden: int = 192,
-    dropout: float = 0.3,
+    hidden: Count = 192,
+    dropout: Share = 0.3,
     alpha: float = 0.5,
     update: Update = "streaming",
     momentum: float = 0.9,

@@ -6,6 +6,7 @@ A recipe may start from another one, its `base`. Unknown keys are errors. `toml`
 recipe, defaults filled in. Several recipes beside each other: affekt.recipe.tables.
 """
 
+import math
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -141,6 +142,7 @@ class Recipe(BaseModel):
     def parse(cls, values: dict[str, Any], where: str = "recipe") -> "Recipe":
         """The recipe of a dictionary; `where` names it in messages."""
         _refuse_unknown(values, where)
+        _refuse_endless(values, where)
         try:
             return cls.model_validate(values)
         except ValidationError as e:
@@ -162,6 +164,15 @@ def _refuse_unknown(values: dict[str, Any], where: str, also: Sequence[str] = ()
                     f"{where} [{holder}]: key '{key}' is not known; choose from "
                     f"{', '.join(known)}.{nearest(key, known)}"
                 )
+
+
+def _refuse_endless(values: Any, where: str) -> None:
+    """Refuse numbers that are none, wherever they stand."""
+    if isinstance(values, float) and not math.isfinite(values):
+        raise RecipeError(f"{where}: a number, not {values}")
+    if isinstance(values, dict | list):
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+            _refuse_endless(value, f"{where}.{key}")
 
 
 def _stages(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

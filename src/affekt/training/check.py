@@ -1,12 +1,13 @@
 """Recipes of networks, and folds for them, refused before any work is done."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from affekt.errors import CorpusError, ProtocolError, RecipeError, nearest
+from affekt.errors import AffektError, CorpusError, ProtocolError, RecipeError, nearest
 from affekt.losses import OBJECTIVES
 from affekt.methods.supervised_contrastive import ContrastiveBatches
 from affekt.nn.heads import HEADS
@@ -40,9 +41,15 @@ def check(recipe: Recipe) -> None:
                 '"transformer"'
             )
         if frozen and "encoder" in stage.trains and {*stage.trains} != {*PARTS}:
+            speech = recipe.encoder.name == "speech"
             raise RecipeError(
-                f"stage.{number} has 'encoder' in trains, but the encoder is frozen; give it "
-                'trainable = "transformer", or leave it out of trains'
+                f"stage.{number} has 'encoder' in trains, but "
+                + (
+                    'the encoder is frozen; give it trainable = "transformer"'
+                    if speech
+                    else f"'{recipe.encoder.name}' has nothing to train; take a speech encoder"
+                )
+                + ", or leave it out of trains"
             )
     if not frozen and not any("encoder" in stage.trains for stage in recipe.stage):
         raise RecipeError(
@@ -54,8 +61,10 @@ def check(recipe: Recipe) -> None:
     learns_on = recipe.encoder.options.get("task") is not None
     weighed = False
     for number, stage in enumerate(recipe.stage):
-        objective = options(OBJECTIVES, stage.objective, "objective")
-        build(OBJECTIVES, stage.objective, "objective")
+        with _told(f"stage.{number}"):
+            objective = options(OBJECTIVES, stage.objective, "objective")
+            build(OBJECTIVES, stage.objective, "objective")
+            _refuse_values(stage)
         weighed |= bool(objective.get("beta"))
         if objective.get("beta") and not learns_on:
             raise RecipeError(
@@ -68,8 +77,6 @@ def check(recipe: Recipe) -> None:
                 f"stage.{number}.objective: beta = {objective['beta']:g} weighs the encoder's own "
                 'task, but the stage does not train it; name "encoder" in trains, or set beta = 0'
             )
-        _refuse_values(stage, number)
-        options(SCHEDULES, stage.schedule, "schedule")
     if learns_on and not weighed:
         raise RecipeError(
             "encoder 'speech': task masks frames for a loss that no stage weighs; give an "
@@ -110,7 +117,8 @@ def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
                         f"has {', '.join(there)}.{nearest(name, there)}"
                     )
             if stage.contrasts:
-                ContrastiveBatches(of_stage(fold.train, stage), stage.batch_size, seed=0)
+                with _told(where):
+                    ContrastiveBatches(of_stage(fold.train, stage), stage.batch_size, seed=0)
                 continue
             if stage.per and (odd := [c for c in corpora(fold) if not is_name(c)]):
                 raise CorpusError(
@@ -127,10 +135,20 @@ def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
                     )
 
 
-def _refuse_values(stage: Stage, number: int) -> None:
-    """Refuse a learning rate and the like that torch's optimiser would not take."""
+def _refuse_values(stage: Stage) -> None:
+    """Refuse a learning rate and the like that torch's optimisers and schedules would not take."""
     weight: list[Any] = [{"params": [nn.Parameter(torch.zeros(1))]}]
     try:
-        build(OPTIMIZERS, stage.optimizer, "optimizer", weight)
+        optimizer = build(OPTIMIZERS, stage.optimizer, "optimizer", weight)
     except ValueError as e:
-        raise RecipeError(f"stage.{number}.optimizer '{stage.optimizer.name}': {e}") from None
+        raise RecipeError(f"optimizer '{stage.optimizer.name}': {e}") from None
+    build(SCHEDULES, stage.schedule, "schedule", optimizer, 100)
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Errors from here say where."""
+    try:
+        yield
+    except AffektError as e:
+        raise type(e)(f"{where}: {e}") from None

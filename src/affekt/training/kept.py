@@ -1,5 +1,7 @@
 """What a stage of training keeps on disk, so that one that was killed goes on to the same end."""
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from affekt.batches import Ahead
 from affekt.errors import RunError
 from affekt.signals import Signals
 
+log = logging.getLogger(__name__)
+
+OFTEN = 30.0  # seconds between two lines about a training
 Row = dict[str, int | float]
 
 
@@ -25,7 +30,9 @@ class Rounds(lightning.Callback):
     that the rounds after it are those of a training that was never stopped.
     """
 
-    def __init__(self, batches: Ahead) -> None:
+    def __init__(self, batches: Ahead, name: str) -> None:
+        self._name = name
+        self._told = time.monotonic()
         self.rows: list[Row] = []
         self._batches = batches
         dataset: Any = batches.loader.dataset
@@ -40,6 +47,11 @@ class Rounds(lightning.Callback):
         logged = {k: float(v) for k, v in trainer.callback_metrics.items()}
         at = {"epoch": trainer.current_epoch + 1, "steps": trainer.global_step}
         self.rows.append({**at, **logged})
+        if time.monotonic() - self._told > OFTEN:
+            self._told = time.monotonic()
+            values = ", ".join(f"{name} {value:.3f}" for name, value in logged.items())
+            of = trainer.max_epochs
+            log.info("%s: round %d of %d, %s", self._name, len(self.rows), of, values)
 
     def state_dict(self) -> dict[str, Any]:
         """The rows, and where the generators are."""

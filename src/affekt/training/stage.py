@@ -140,7 +140,7 @@ def run_stage(
         name=name,
     )
     batches = _batches(train, stage, seed)
-    rounds = kept.Rounds(batches)
+    rounds = kept.Rounds(batches, name)
     to_choose_on = to_judge(dev, stage) if len(dev) and not stage.contrasts else None
     monitored = MONITORED.get(stage.select) if to_choose_on else None
     watching: list[lightning.Callback] = [rounds]
