@@ -101,7 +101,7 @@ def epoch(
     torch.manual_seed(0)
     example = data.inputs[data.utterances[0].key]
     pooling = build(POOLINGS, Section(name="attentive-correlation"), "pooling", example.shape[2])
-    head = linear(pooling.output_dim, len(data.classes))
+    head = linear(pooling.output_dim, list(data.classes))
     model = Recogniser(LayerMix(example.shape[0]), pooling, head).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     objective = Classification(label_smoothing=0.25)

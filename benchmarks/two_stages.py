@@ -93,7 +93,7 @@ def of_base(chosen: Mapping[str, Any]) -> Recogniser:
     encoder = Speech(**chosen).train()
     dim = encoder.dim
     pooling = self_attention_pooling(dim)
-    return Recogniser(OneLayer(encoder.layers), pooling, mlp(dim, 7), encoder=encoder)
+    return Recogniser(OneLayer(encoder.layers), pooling, mlp(dim, [*"abcdefg"]), encoder=encoder)
 
 
 def step(model: Recogniser, batch: Batch) -> None:
@@ -120,7 +120,7 @@ def second_stage(said: Sequence[Utterance]) -> bool:
     top = {key: clip[-1:].clone() for key, clip in frames.items()}
     many = [said[n % len(said)] for n in range(MANY)]
     dim = next(iter(top.values())).shape[-1]
-    model = Recogniser(OneLayer(1), self_attention_pooling(dim), mlp(dim, 7))
+    model = Recogniser(OneLayer(1), self_attention_pooling(dim), mlp(dim, [*"abcdefg"]))
     classes = sorted({u.emotion for u in said})
     stage = Stage.model_validate({"epochs": 2, "select": "last", "trains": ["pooling", "head"]})
     train, dev = (UtteranceDataset(part, top, classes) for part in (many, ()))

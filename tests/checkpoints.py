@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 WAVE: dict[str, Any] = {
     "hidden_size": 16,
@@ -125,3 +126,35 @@ def rewrite(folder: Path, change: Any) -> None:
     weights = load_file(file)
     change(weights)
     save_file(weights, file, {"format": "pt"})
+
+
+def save_text(folder: Path, *, seed: int = 0) -> Path:
+    """Write a RoBERTa with a tokenizer of bytes; the folder."""
+    torch.manual_seed(seed)
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: n for n, token in enumerate([*special, *letters])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    hf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        cls_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+        model_max_length=64,
+    ).save_pretrained(folder)
+    config = hf.RobertaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=66,
+    )
+    hf.RobertaModel(config).save_pretrained(folder)
+    return folder

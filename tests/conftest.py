@@ -37,6 +37,12 @@ def checkpoint(checkpoints, tmp_path_factory) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def roberta(checkpoints, tmp_path_factory) -> Path:
+    """The folder of a tiny text encoder; not to be changed."""
+    return checkpoints.save_text(tmp_path_factory.mktemp("roberta"))
+
+
+@pytest.fixture(scope="session")
 def emodb_folder() -> Path:
     """EmoDB as it comes with the repository."""
     return REPOSITORY / "data/emodb"

@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affekt.encoders.cached import CachedFrames
 from affekt.encoders.frames import Convolved, Frames, Pooled, Waves, valid
+from affekt.prompts import GENDERS
 from affekt.signals import Signals
 from affekt.types import Utterance
 
-UNKNOWN = -1  # the number of a class that was not trained: it can be judged, not learnt
+UNKNOWN = -1  # the number of a class that was not trained, or of a gender nobody knows
 AT_ONCE = 2**27  # numbers in the frames of a batch that is judged: 256 MiB in bf16
 HEARD_AT_ONCE = 2**22  # samples in a batch that is judged: about four minutes
 SAMPLES = 320  # behind a frame that a front end gives, more or less
@@ -35,11 +36,13 @@ class Batch:
 
     inputs: Frames | Convolved | Waves | Pooled
     labels: Int[Tensor, " B"]
+    genders: Int[Tensor, " B"]  # places in affekt.prompts.GENDERS
     keys: list[str]
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        return Batch(self.inputs.to(device), self.labels.to(device), self.keys)
+        numbers = self.labels.to(device), self.genders.to(device)
+        return Batch(self.inputs.to(device), *numbers, self.keys)
 
 
 class UtteranceDataset(Dataset[Batch]):
@@ -110,7 +113,8 @@ class UtteranceDataset(Dataset[Batch]):
         else:
             inputs = self._frames(keys, [self.lengths[n] for n in numbers])
         labels = [self.classes.get(u.emotion, UNKNOWN) for u in chosen]
-        return Batch(inputs, torch.tensor(labels), keys)
+        genders = [GENDERS.index(u.gender) if u.gender else UNKNOWN for u in chosen]
+        return Batch(inputs, torch.tensor(labels), torch.tensor(genders), keys)
 
     def _frames(self, keys: list[str], lengths: list[int]) -> Frames | Convolved:
         layers, _, dim = self._example.shape

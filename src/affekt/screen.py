@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from affekt.evaluation.similarity import Curves
     from affekt.pretraining.run import Result
     from affekt.pretraining.speech import Progress
+    from affekt.retrieval import Likeness
 
 # Wide enough for a table where nobody looks, as in a file.
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -156,7 +157,7 @@ def _expected(rows: Sequence[Mapping[str, Any]]) -> None:
         for b in row["beside"]:
             table.add_row(
                 escape(row["label"]),
-                b["metric"],
+                b["said"],
                 _spread(b["expected"], b["expected_deviation"]),
                 _spread(b["ours"], b["ours_deviation"]),
                 f"{b['difference']:+.3f}",
@@ -215,6 +216,25 @@ def tests_by_corpus(
         style="dim",
         markup=False,
     )
+
+
+def words(found: Sequence[Sequence["Likeness"]]) -> None:
+    """One row per recording, the likest word first."""
+    most = max(map(len, found))
+    table = _table("recording", *(f"word {n}" for n in range(1, most + 1)))
+    for row in found:
+        cells = (f"{escape(f.word)} {f.share:.3f} ({f.cosine:+.2f})" for f in row)
+        table.add_row(escape(row[0].clip.name), *cells)
+    console.print(table)
+    say("Softmax of the scaled cosines over these words (cosine): how like, not how probable")
+
+
+def clips(found: Sequence["Likeness"]) -> None:
+    """One row per recording."""
+    table = _table("recording", "cosine")
+    for row in found:
+        table.add_row(escape(str(row.clip)), f"{row.cosine:+.3f}")
+    console.print(table)
 
 
 def similarity(curves: Sequence["Curves"]) -> None:

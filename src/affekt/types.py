@@ -135,6 +135,7 @@ class Prediction:
     truth: str
     label: str
     probabilities: dict[str, float]  # one per class, rounded to 6 digits; the order of the classes
+    gender_label: str | None = None  # what a model that was trained on gender too said of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -204,3 +204,18 @@ def test_the_identity_changes_with_what_changes_the_frames(checkpoint):
     }
     # Not given, these normalise; without bf16 in the processor it is float32.
     assert len(made) == (8 if has_bf16(CPU) else 4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradient_checkpointing_changes_no_gradient(checkpoint, family):
+    found = []
+    for on in (False, True):
+        options = {"trainable": "transformer", "gradient_checkpointing": on, "precision": "fp32"}
+        encoder = Speech(model=str(checkpoint(family)), **options).train()
+        torch.manual_seed(0)
+        frames = encoder(torch.randn(2, 8000), torch.tensor([8000, 6000]))
+        frames.layers[:, -1].square().sum().backward()
+        found.append({n: p.grad for n, p in encoder.named_parameters() if p.grad is not None})
+    assert found[0].keys() == found[1].keys() != set()
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name])

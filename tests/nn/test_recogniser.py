@@ -54,7 +54,7 @@ def test_a_channel_of_tiny_values_is_brought_to_scale_like_any_other():
 
 def test_the_embedding_is_what_enters_the_last_layer():
     frames = Frames(torch.randn(2, 1, 6, 3), torch.ones(2, 6, dtype=torch.bool))
-    for head in (linear(8, 4), mlp(8, 4, hidden=5, norm=True)):
+    for head in (linear(8, [*"abcd"]), mlp(8, [*"abcd"], hidden=5, norm=True)):
         model = Recogniser(LayerMix(1), mean_pooling(3, dim=8), head).eval()
         output = model(frames)
         torch.testing.assert_close(head[-1](output.embedding), output.logits)
@@ -64,7 +64,9 @@ def test_the_embedding_is_what_enters_the_last_layer():
 def test_deep_wccn_learns_from_the_labels_of_training_alone():
     frames = Frames(torch.randn(6, 1, 9, 3), torch.ones(6, 9, dtype=torch.bool))
     labels = torch.tensor([0, 0, 1, 1, 1, 0])
-    model = Recogniser(LayerMix(1), mean_pooling(3, dim=8), deep_wccn(8, 2, hidden=5, dropout=0.0))
+    model = Recogniser(
+        LayerMix(1), mean_pooling(3, dim=8), deep_wccn(8, ["a", "b"], hidden=5, dropout=0.0)
+    )
     (layer,) = (part for part in model.head if isinstance(part, DeepWCCN))
     model(frames)
     assert layer.batches.tolist() == [0, 0]

@@ -87,7 +87,7 @@ def test_pairs_come_first_and_a_classifier_follows(fold, clips, tmp_path):
 def test_pairs_train_what_pools_and_not_the_head(fold, clips):
     torch.manual_seed(0)
     pooling = self_attention_pooling(10, dim=6)
-    model = Recogniser(OneLayer(1), pooling, mlp(pooling.output_dim, 3, hidden=5))
+    model = Recogniser(OneLayer(1), pooling, mlp(pooling.output_dim, [*"abc"], hidden=5))
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     side = UtteranceDataset(fold.train, clips, NAMES)
     run_stage(model, Stage.model_validate(PAIRS), side, side, seed=0, name="pairs")

@@ -76,7 +76,7 @@ def test_a_frozen_encoder_is_not_saved_with_the_model(checkpoint, emodb_of_noise
 def test_the_encoder_learns_at_a_rate_of_its_own(checkpoint):
     encoder = Speech(model=str(checkpoint("hubert")), trainable="all", lr_factor=0.4)
     pooling = mean_pooling(encoder.dim, dim=8)
-    head = linear(pooling.output_dim, 4)
+    head = linear(pooling.output_dim, [*"abcd"])
     model = Recogniser(LayerMix(encoder.layers), pooling, head, encoder=encoder)
     module = StageModule(
         model,
@@ -98,7 +98,7 @@ def test_a_prediction_does_not_depend_on_batch_mates(checkpoint, emodb_of_noise)
     data = UtteranceDataset(said, Signals(said, ()), sorted({u.emotion for u in said}))
     encoder = Speech(model=str(checkpoint("wavlm")), trainable="all", precision="fp32")
     pooling = mean_pooling(encoder.dim, dim=8)
-    head = linear(pooling.output_dim, 4)
+    head = linear(pooling.output_dim, [*"abcd"])
     model = Recogniser(LayerMix(encoder.layers), pooling, head, encoder=encoder).eval()
     alone, together = {}, {}
     for found, size in ((alone, 1), (together, 9)):

@@ -158,7 +158,7 @@ def test_training_stops_where_no_gradient_is_finite(fold, clips, tmp_path):
 
 def test_the_gradient_is_clipped_to_the_norm_that_is_given():
     module = StageModule(
-        Recogniser(LayerMix(1), mean_pooling(3, dim=2), linear(2, 2)),
+        Recogniser(LayerMix(1), mean_pooling(3, dim=2), linear(2, [*"ab"])),
         Classification(),
         optimizer=adam,
         schedule=constant,
@@ -196,7 +196,7 @@ def test_pooling_once_is_pooling_at_every_step(fold, clips, tmp_path, monkeypatc
 
 def test_what_learns_or_drops_is_pooled_at_every_step():
     def made(**pooling):
-        return Recogniser(LayerMix(2), mean_pooling(8, **pooling), linear(8, 3))
+        return Recogniser(LayerMix(2), mean_pooling(8, **pooling), linear(8, [*"abc"]))
 
     assert made(dim=0).pools_the_same(PARTS, 1)
     assert not made(dim=0).pools_the_same(PARTS, 2)  # the layers' weights are learnt

@@ -85,7 +85,7 @@ def test_a_stage_hears_only_the_corpora_that_it_names(checkpoint, data, tmp_path
     ("stages", "changes", "told"),
     [
         ([LAST, PAIRS], {}, "no stage after pairs of clips trains the head"),
-        ([PAIRS, OWN], {"encoder": {"name": "log-mel"}}, "'encoder' in trains, but the encoder is"),
+        ([PAIRS, OWN], {"encoder": {"name": "log-mel"}}, "but 'log-mel' has nothing to train"),
         ([OWN | {"train_on": ["emodb"]}], {}, 'per = "corpus" trains on one corpus at a time'),
         ([OWN, LAST], {}, 'stage.0 has per = "corpus"'),
         ([LAST | {"trains": []}], {}, "trains"),

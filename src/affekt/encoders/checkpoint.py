@@ -6,6 +6,7 @@ weights are never read: they may run any code.
 """
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from hashlib import file_digest
 from importlib import import_module
@@ -39,10 +40,23 @@ HEADS += ("tdnn.", "objective.", "feature_extractor.weight", "feature_extractor.
 SPARE = ("masked_spec_embed",)
 
 
-def locate(model: str, revision: str | None) -> Path:
+def locate(
+    model: str,
+    revision: str | None,
+    needs: Sequence[tuple[str, ...]] = ((CONFIG,), (PREPROCESSOR, PROCESSOR)),
+    kind: str = "speech",
+    also: Sequence[str] = (),
+) -> Path:
     """The folder of a checkpoint: a folder, the name of a bundled one, or an id on the hub.
 
     HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT are honoured.
+
+    Args:
+        model: what is asked for.
+        revision: of the hub's.
+        needs: files without which it is none; of each of these one.
+        kind: of encoder, for messages.
+        also: patterns of files that are downloaded beside config, preprocessor and weights.
 
     Raises:
         EncoderError: there is none, or it lacks a file.
@@ -58,13 +72,13 @@ def locate(model: str, revision: str | None) -> Path:
         beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise EncoderError(f"{model}: no such folder.{nearest(folder.name, beside)}")
     if not folder.is_dir():
-        folder = _downloaded(model, revision)
+        folder = _downloaded(model, revision, also)
     elif revision is not None:
         raise EncoderError(f"{model} is a folder, which has no revision '{revision}'; leave it out")
-    for names in ((CONFIG,), (PREPROCESSOR, PROCESSOR)):
+    for names in needs:
         if not any((folder / name).is_file() for name in names):
             raise EncoderError(
-                f"{folder}: no {' and no '.join(names)}; is it a checkpoint of a speech encoder?"
+                f"{folder}: no {' and no '.join(names)}; is it a checkpoint of a {kind} encoder?"
             )
     if not any(folder.glob(WEIGHTS)):
         pickled = sorted(path.name for path in folder.glob("*.bin"))
@@ -77,11 +91,11 @@ def locate(model: str, revision: str | None) -> Path:
     return folder
 
 
-def _downloaded(model: str, revision: str | None) -> Path:
+def _downloaded(model: str, revision: str | None, also: Sequence[str]) -> Path:
     import huggingface_hub as hub
 
     try:
-        wanted = [CONFIG, PREPROCESSOR, PROCESSOR, WEIGHTS, f"{WEIGHTS}.index.json"]
+        wanted = [CONFIG, PREPROCESSOR, PROCESSOR, WEIGHTS, f"{WEIGHTS}.index.json", *also]
         return Path(hub.snapshot_download(model, revision=revision, allow_patterns=wanted))
     except (OSError, ValueError) as e:
         called = f"'{model}' (revision {revision})" if revision else f"'{model}'"
@@ -175,3 +189,9 @@ def digest(folder: Path) -> str:
 def _file_digest(path: Path, size: int, modified: int) -> bytes:
     with path.open("rb") as file:
         return file_digest(file, xxh3_128).digest()
+
+
+def recompute(model: Any) -> None:
+    """Let layers in training compute what their gradients need anew, in place of keeping it."""
+    enable = getattr(model, "activation_checkpointing_enable", None)  # its name since 5.23
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})

@@ -13,7 +13,8 @@ from affekt.protocols.grouping import natural
 from affekt.types import Prediction
 
 DIGITS = 6  # of a probability
-REQUIRED = {f.name: f for f in fields(Prediction)}  # in their order
+KNOWN = {f.name: f for f in fields(Prediction)}  # in their order
+REQUIRED = KNOWN.keys() - {"gender_label"}
 TEXTS = ("id", "corpus", "fold", "truth", "label")
 
 
@@ -24,7 +25,9 @@ def write(path: Path, predictions: Iterable[Prediction]) -> None:
 
 
 def _line(prediction: Prediction) -> str:
-    row = {name: getattr(prediction, name) for name in REQUIRED}
+    row = {name: getattr(prediction, name) for name in KNOWN}
+    if prediction.gender_label is None:
+        del row["gender_label"]
     row["probabilities"] = {k: round(float(v), DIGITS) for k, v in row["probabilities"].items()}
     return json.dumps(row, ensure_ascii=False) + "\n"
 
@@ -75,7 +78,7 @@ def _read_file(path: Path) -> list[Prediction]:
 
 def _parse(line: str) -> Prediction:
     row = json.loads(line)
-    if not isinstance(row, dict) or row.keys() != REQUIRED.keys():
+    if not isinstance(row, dict) or not REQUIRED <= row.keys() <= KNOWN.keys():
         given = sorted(row) if isinstance(row, dict) else row
         raise ValueError(f"expected the fields {sorted(REQUIRED)}, got {given}")
     for name in TEXTS:

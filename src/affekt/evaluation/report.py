@@ -12,7 +12,16 @@ from typing import Any
 
 from affekt import disk
 from affekt.errors import RunError
-from affekt.evaluation import by_corpus, figures, intervals, metrics, pages, predictions, sides
+from affekt.evaluation import (
+    by_corpus,
+    figures,
+    genders,
+    intervals,
+    metrics,
+    pages,
+    predictions,
+    sides,
+)
 from affekt.evaluation.expected import beside
 from affekt.types import Prediction
 
@@ -57,6 +66,7 @@ def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
         "confusion": metrics.pooled(judged).tolist(),
         "classes": metrics.per_class(judged),
         "by": {by: r for by, r in rows.items() if len(r) > 1},
+        "genders": genders.numbers(judged),
         "by_corpus": by_corpus.scores(judged, recipe, folds),
         "sides": sides.numbers(sides.read(run)),
         "notes": notes(judged, folds),

@@ -15,5 +15,6 @@ class Losses:
 
 OBJECTIVES: dict[str, str] = {
     "classification": "affekt.losses.classification:Classification",
+    "clap": "affekt.losses.gemo_clap:GEmoClap",
     "supervised-contrastive": "affekt.losses.supervised_contrastive:SupervisedContrastive",
 }

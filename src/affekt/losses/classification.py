@@ -37,7 +37,13 @@ class Classification:
         self.label_smoothing = label_smoothing
         self.beta = beta
 
-    def __call__(self, output: Output, labels: Int[Tensor, " B"]) -> Losses:
+    def __call__(
+        self,
+        output: Output,
+        labels: Int[Tensor, " B"],
+        genders: Int[Tensor, " B"] | None = None,
+    ) -> Losses:
+        """Genders are not looked at."""
         loss = cross_entropy(output.logits, labels, label_smoothing=self.label_smoothing)
         if output.task_losses is None:
             return Losses(loss, {"cross_entropy": loss})

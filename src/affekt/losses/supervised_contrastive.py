@@ -54,8 +54,13 @@ class SupervisedContrastive:
             alpha_scope=alpha_scope,
         )
 
-    def __call__(self, output: Output, labels: Int[Tensor, " B"]) -> Losses:
-        """Of a batch whose first half are positives; `labels` are not looked at."""
+    def __call__(
+        self,
+        output: Output,
+        labels: Int[Tensor, " B"],
+        genders: Int[Tensor, " B"] | None = None,
+    ) -> Losses:
+        """Of a batch whose first half are positives; labels and genders are not looked at."""
         positives, negatives = output.pooled.tensor_split(2)
         contrast, margin = self._contrast(positives, negatives), self._margin(positives, negatives)
         return Losses(contrast + margin, {"contrastive": contrast, "margin": margin})

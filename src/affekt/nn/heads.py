@@ -1,20 +1,25 @@
-"""From a pooled vector to logits. Axes: B batch, R pooled channels, K classes."""
+"""From a pooled vector to logits. Each is made for a width, and for the names of classes."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from torch import nn
 
 from affekt.nn.wccn import DeepWCCN, Update
-from affekt.parts import Count, Share
+from affekt.parts import Count, Registry, Share
 
 
-def linear(input_dim: int, classes: int) -> nn.Sequential:
+def linear(input_dim: int, classes: Sequence[str]) -> nn.Sequential:
     """One linear layer (Kakouros et al. 2022, section 3.3)."""
-    return nn.Sequential(nn.Linear(input_dim, classes))
+    return nn.Sequential(nn.Linear(input_dim, len(classes)))
 
 
 def mlp(
-    input_dim: int, classes: int, *, hidden: Count = 256, dropout: Share = 0.0, norm: bool = False
+    input_dim: int,
+    classes: Sequence[str],
+    *,
+    hidden: Count = 256,
+    dropout: Share = 0.0,
+    norm: bool = False,
 ) -> nn.Sequential:
     """Linear, ReLU, dropout, linear; `norm` adds a layer norm before the last.
 
@@ -23,12 +28,12 @@ def mlp(
     parts = [nn.Linear(input_dim, hidden), nn.ReLU(), nn.Dropout(dropout)]
     if norm:
         parts.append(nn.LayerNorm(hidden))
-    return nn.Sequential(*parts, nn.Linear(hidden, classes))
+    return nn.Sequential(*parts, nn.Linear(hidden, len(classes)))
 
 
 def deep_wccn(
     input_dim: int,
-    classes: int,
+    classes: Sequence[str],
     *,
     hidden: Count = 192,
     dropout: Share = 0.3,
@@ -43,12 +48,13 @@ def deep_wccn(
     affekt.nn.wccn.
     """
     *parts, norm, last = mlp(input_dim, classes, hidden=hidden, dropout=dropout, norm=True)
-    layer = DeepWCCN(hidden, classes, alpha=alpha, update=update, momentum=momentum)
+    layer = DeepWCCN(hidden, len(classes), alpha=alpha, update=update, momentum=momentum)
     return nn.Sequential(*parts, layer, norm, last)
 
 
-HEADS: dict[str, Callable[..., nn.Sequential]] = {
+HEADS: Registry = {
     "linear": linear,
     "mlp": mlp,
     "deep-wccn": deep_wccn,
+    "clap": "affekt.nn.language:clap",
 }

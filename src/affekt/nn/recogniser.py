@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from affekt.encoders.frames import Convolved, Frames, Pooled, Waves
 from affekt.losses import Losses
+from affekt.nn.language import Answer, LanguageHead
 from affekt.nn.mixing import LayerMix, OneLayer
 from affekt.nn.pooling import Pooling
 from affekt.nn.wccn import DeepWCCN
@@ -30,6 +31,8 @@ class Output:
     embedding: Float[Tensor, "B E"]  # what enters the last linear layer
     logits: Float[Tensor, "B K"]
     task_losses: Losses | None = None  # of the encoder's own task, in training
+    emotion: Answer | None = None  # of a head that asks for classes by sentences
+    gender: Answer | None = None  # of one that asks for genders as well
 
 
 class Recogniser(nn.Module):
@@ -38,7 +41,7 @@ class Recogniser(nn.Module):
     Args:
         mix: of the encoder's layers.
         pooling: over time.
-        head: the last of its parts gives the logits.
+        head: if it is a sequence, the last of its parts gives the logits.
         encoder: an encoder that is trained, or one that meets random crops.
         standardise: what brings the encoder's channels to one scale. Frames that come in are
             standardised already.
@@ -48,7 +51,7 @@ class Recogniser(nn.Module):
         self,
         mix: LayerMix | OneLayer,
         pooling: Pooling,
-        head: nn.Sequential,
+        head: nn.Sequential | LanguageHead,
         *,
         encoder: nn.Module | None = None,
         standardise: nn.Module | None = None,
@@ -68,6 +71,9 @@ class Recogniser(nn.Module):
         else:
             frames = inputs if isinstance(inputs, Frames) else self.heard(inputs)
             pooled, task_losses = self.pooled(frames), frames.task_losses
+        if isinstance(self.head, LanguageHead):
+            emotion, gender = self.head(pooled)
+            return Output(pooled, emotion.vectors, emotion.logits, task_losses, emotion, gender)
         h = pooled
         *parts, last = self.head
         for part in parts:

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from affekt import prompts
 from affekt.errors import AffektError, CorpusError, ProtocolError, RecipeError, nearest
+from affekt.labels import CANONICAL, order
 from affekt.losses import OBJECTIVES
 from affekt.methods.supervised_contrastive import ContrastiveBatches
 from affekt.nn.heads import HEADS
@@ -27,7 +29,7 @@ def check(recipe: Recipe) -> None:
     assert recipe.pooling is not None
     options(MIXES, recipe.mix, "mix")
     pooling = build(POOLINGS, recipe.pooling, "pooling", 8)  # of any width: it judges its values
-    build(HEADS, recipe.head, "head", pooling.output_dim, 2)
+    build(HEADS, recipe.head, "head", pooling.output_dim, CANONICAL[:2])
     frozen = recipe.encoder.options.get("trainable", "none") == "none"
     learning = {"encoder": not frozen, "pooling": bool([*pooling.parameters()]), "head": True}
     for number, stage in enumerate(recipe.stage):
@@ -58,6 +60,7 @@ def check(recipe: Recipe) -> None:
             "name it in one, or leave trainable out"
         )
     _refuse_without_head(recipe.stage)
+    _refuse_prompts(recipe)
     learns_on = recipe.encoder.options.get("task") is not None
     weighed = False
     for number, stage in enumerate(recipe.stage):
@@ -84,6 +87,26 @@ def check(recipe: Recipe) -> None:
         )
 
 
+def _refuse_prompts(recipe: Recipe) -> None:
+    """Refuse what is trained with sentences without a head for them, and genders in one of both."""
+    asks = recipe.head.name == "clap"
+    told = [s.objective.options.get("gender") for s in recipe.stage if s.objective.name == "clap"]
+    if bool(told) > asks:
+        raise RecipeError(
+            f"objective 'clap' compares clips with sentences, which head '{recipe.head.name}' has "
+            'not; give head = { name = "clap" }'
+        )
+    if not asks:
+        return
+    genders = options(HEADS, recipe.head, "head")["genders"]
+    if ("multi-task" in told) != (genders != "none"):
+        raise RecipeError(
+            f"head 'clap' has genders = \"{genders}\", and objective 'clap' "
+            f'gender = "{told[-1] if told and told[-1] else "none"}"; genders = "shared" or '
+            '"separate" goes with gender = "multi-task", and only with it'
+        )
+
+
 def _refuse_without_head(stages: Sequence[Stage]) -> None:
     """Refuse a last head that no classification trains; per corpus there are heads of their own."""
     pairs = [n for n, stage in enumerate(stages) if stage.contrasts]
@@ -107,6 +130,7 @@ def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
         RecipeError: batches of pairs cannot be shared out.
     """
     for fold in folds:
+        _refuse_unasked(recipe, fold)
         there = sorted({u.corpus for u in fold.train})
         for number, stage in enumerate(recipe.stage):
             where = f"stage.{number}, fold {fold.name}"
@@ -133,6 +157,24 @@ def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
                         f"{corpus or ', '.join(stage.train_on)}, but a classifier needs two "
                         "classes; train on it too, or leave it out of test_on"
                     )
+
+
+def _refuse_unasked(recipe: Recipe, fold: Fold) -> None:
+    """Refuse classes that cannot be said, and clips whose gender a stage needs and nobody knows."""
+    if recipe.head.name != "clap":
+        return
+    text = options(HEADS, recipe.head, "head")["text"]
+    said = {"language": text.language, "template": text.template, "words": text.words}
+    prompts.of_emotions(order(u.emotion for u in fold.train), **said)
+    if all(s.objective.options.get("gender", "none") == "none" for s in recipe.stage):
+        return
+    unknown = [u for u in (*fold.train, *fold.dev) if u.gender is None]
+    if unknown:
+        raise CorpusError(
+            f"fold {fold.name}: {len(unknown)} utterances have no gender, such as "
+            f"{unknown[0].key}, but a stage is trained with it; name it in the corpus, or give "
+            "objective 'clap' gender = \"none\" and head 'clap' genders = \"none\""
+        )
 
 
 def _refuse_values(stage: Stage) -> None:

@@ -60,7 +60,7 @@ class Fitted:
 
 
 def recogniser(
-    recipe: Recipe, layers: int, dim: int, classes: int, **front: nn.Module | None
+    recipe: Recipe, layers: int, dim: int, classes: Sequence[str], **front: nn.Module | None
 ) -> Recogniser:
     """The untrained network that a recipe describes; `front` as in Recogniser."""
     assert recipe.pooling is not None
@@ -131,7 +131,7 @@ def fitted(
     else:
         layers, _, dim = inputs[fold.train[0].key].shape
     standardise = _scales(recipe, fold, inputs, layers=layers, dim=dim)
-    model = recogniser(recipe, layers, dim, len(classes), encoder=encoder, standardise=standardise)
+    model = recogniser(recipe, layers, dim, classes, encoder=encoder, standardise=standardise)
     course = Course(recipe, fold, inputs, steps, deepcopy(standardise), seed, kept)
     shared = [n for n, stage in enumerate(recipe.stage) if not stage.per]
     made = course.through(shared, model, classes)
@@ -159,7 +159,7 @@ class Course:
         classes = order(u.emotion for u in self.fold.train if u.corpus == corpus)
         model = deepcopy(made.model)
         width = model.pooling.output_dim
-        model.head = build(HEADS, self.recipe.head, "head", width, len(classes))
+        model.head = build(HEADS, self.recipe.head, "head", width, classes)
         own = self.through(stages, model, classes, corpus, made.history)
         return replace(own, corpus=corpus)
 

@@ -5,6 +5,7 @@ import torch
 
 from affekt.batches import Ahead, UtteranceDataset
 from affekt.nn.recogniser import Recogniser
+from affekt.prompts import GENDERS
 from affekt.types import Prediction, Utterance
 
 
@@ -17,19 +18,31 @@ def judge(
     device = next(model.parameters()).device
     probabilities: dict[str, list[float]] = {}
     embeddings: dict[str, np.ndarray] = {}
+    genders: dict[str, str] = {}
     for batch in batches:
         output = model(batch.to(device).inputs)
         rows = output.logits.double().softmax(dim=1).tolist()
         probabilities |= dict(zip(batch.keys, rows, strict=True))
+        if output.gender is not None:
+            said = output.gender.cosines.argmax(dim=1).tolist()
+            genders |= {key: GENDERS[n] for key, n in zip(batch.keys, said, strict=True)}
         embeddings |= dict(zip(batch.keys, output.embedding.cpu().numpy(), strict=True))
     predictions = [
-        _prediction(u, dict(zip(test.classes, probabilities[u.key], strict=True)), fold, seed)
+        _prediction(
+            u,
+            dict(zip(test.classes, probabilities[u.key], strict=True)),
+            fold=fold,
+            seed=seed,
+            gender=genders.get(u.key),
+        )
         for u in test.utterances
     ]
     return predictions, np.stack([embeddings[u.key] for u in test.utterances])
 
 
-def _prediction(u: Utterance, probabilities: dict[str, float], fold: str, seed: int) -> Prediction:
+def _prediction(
+    u: Utterance, probabilities: dict[str, float], *, fold: str, seed: int, gender: str | None
+) -> Prediction:
     return Prediction(
         id=u.id,
         corpus=u.corpus,
@@ -41,4 +54,5 @@ def _prediction(u: Utterance, probabilities: dict[str, float], fold: str, seed: 
         truth=u.emotion,
         label=max(probabilities, key=lambda name: probabilities[name]),
         probabilities=probabilities,
+        gender_label=gender,
     )

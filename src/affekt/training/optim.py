@@ -1,14 +1,17 @@
 """Optimisers and learning-rate schedules by name."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from affekt.errors import RecipeError
 
+Warmup = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)]  # steps, or a share
 Groups = list[dict[str, list[Parameter]]]  # each may get a learning rate of its own
 
 
@@ -27,16 +30,24 @@ def adagrad(groups: Groups, *, lr: float = 3e-4, weight_decay: float = 0.0) -> O
     return torch.optim.Adagrad(groups, lr=lr, weight_decay=weight_decay)
 
 
-def constant(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """The learning rate stays as it is."""
-    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+def constant(optimizer: Optimizer, steps: int, *, warmup: Warmup = 0) -> LRScheduler:
+    """The learning rate stays as it is, once it has gone up linearly."""
+    return _up(optimizer, _steps(warmup, steps))
 
 
-def cosine(optimizer: Optimizer, steps: int, *, warmup: int = 0) -> LRScheduler:
-    """Up linearly in `warmup` steps, then along half a cosine to zero at the last step."""
-    up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min(1.0, (n + 1) / (warmup + 1)))
-    down = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps - warmup))
-    return torch.optim.lr_scheduler.SequentialLR(optimizer, [up, down], [warmup])
+def cosine(optimizer: Optimizer, steps: int, *, warmup: Warmup = 0) -> LRScheduler:
+    """Up linearly, then along half a cosine to zero at the last step."""
+    first = _steps(warmup, steps)
+    down = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps - first))
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [_up(optimizer, first), down], [first])
+
+
+def _up(optimizer: Optimizer, warmup: int) -> LRScheduler:
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min(1.0, (n + 1) / (warmup + 1)))
+
+
+def _steps(warmup: int | float, steps: int) -> int:
+    return warmup if isinstance(warmup, int) else round(warmup * steps)
 
 
 def multi_step(

@@ -34,7 +34,7 @@ MONITORED = {"best-dev": "dev_UA", "best-dev-WA": "dev_WA"}  # by a stage's `sel
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
-Objective = Callable[[Output, Int[Tensor, " B"]], Losses]
+Objective = Callable[[Output, Int[Tensor, " B"], Int[Tensor, " B"]], Losses]
 
 
 class StageModule(GuardedModule):
@@ -65,7 +65,8 @@ class StageModule(GuardedModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
-        losses = self.objective(self.model(batch.inputs, batch.labels), batch.labels)
+        output = self.model(batch.inputs, batch.labels)
+        losses = self.objective(output, batch.labels, batch.genders)
         sizes = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
         self.log("train_loss", losses.total, **sizes)
         if len(losses.parts) > 1:
@@ -75,7 +76,7 @@ class StageModule(GuardedModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Count what is judged as what."""
         output = self.model(batch.inputs)
-        loss = self.objective(output, batch.labels).total
+        loss = self.objective(output, batch.labels, batch.genders).total
         self.log("dev_loss", loss, on_epoch=True, batch_size=len(batch.labels))
         classes = output.logits.shape[1]
         cells = batch.labels * classes + output.logits.argmax(dim=1)

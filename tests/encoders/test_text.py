@@ -1,0 +1,78 @@
+"""Text encoders beside transformers."""
+
+import pytest
+import torch
+import transformers as hf
+
+from affekt.encoders.text import PACKAGED, Text, TextOptions
+from affekt.errors import EncoderError
+
+SENTENCES = ["The emotion is angry", "The emotion is sad", "über"]
+
+
+def options(folder, **changes) -> TextOptions:
+    return TextOptions(model=str(folder), precision="fp32", **changes)
+
+
+def hidden(folder, sentence: str) -> torch.Tensor:
+    tokens = hf.AutoTokenizer.from_pretrained(folder)(sentence, return_tensors="pt")
+    model = hf.AutoModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        return model(**tokens).last_hidden_state[0]
+
+
+def test_the_first_token_or_the_mean_stands_for_a_sentence(roberta):
+    for token in ("first", "mean"):
+        with torch.no_grad():
+            made = Text(options(roberta, token=token))(SENTENCES)
+        for row, sentence in zip(made, SENTENCES, strict=True):  # alone: padding does not count
+            h = hidden(roberta, sentence)
+            expected = h[0] if token == "first" else h.mean(dim=0)
+            torch.testing.assert_close(row, expected, rtol=0, atol=1e-5)
+
+
+def test_what_is_frozen_has_no_gradient_and_no_dropout(roberta):
+    frozen = Text(options(roberta, trainable="none")).train()
+    assert not any(p.requires_grad for p in frozen.parameters())
+    assert torch.equal(frozen(SENTENCES), frozen(SENTENCES))
+    trained = Text(options(roberta)).train()
+    assert not torch.equal(trained(SENTENCES), trained(SENTENCES))
+    trained(SENTENCES).sum().backward()
+    assert all(p.grad is not None for p in trained.parameters())
+
+
+def test_gradient_checkpointing_changes_no_gradient(roberta):
+    found = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        text = Text(options(roberta, gradient_checkpointing=checkpointing)).train()
+        text(SENTENCES).square().sum().backward()
+        found.append([p.grad for p in text.parameters()])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_what_is_no_text_encoder_is_told(checkpoint, roberta, checkpoints, tmp_path):
+    with pytest.raises(EncoderError, match=r"no tokenizer.json and no .* is it a .* text encoder"):
+        Text(options(checkpoint("hubert")))
+    with pytest.raises(EncoderError, match="no such folder"):
+        Text(options(tmp_path / "gone"))
+    cut = checkpoints.save_text(tmp_path / "cut")
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(EncoderError, match="cannot be loaded as a text encoder"):
+        Text(options(cut))
+    less = checkpoints.save_text(tmp_path / "less")
+    checkpoints.rewrite(less, lambda w: w.pop("embeddings.LayerNorm.weight"))
+    with pytest.raises(EncoderError, match="1 weights are missing: embeddings.LayerNorm.weight"):
+        Text(options(less))
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_an_encoder_comes_in_a_package(name):
+    pytest.importorskip(PACKAGED[name])
+    text = Text(TextOptions(model=name, trainable="none", token="mean"))
+    with torch.no_grad():
+        near, far, like = text(["She is furious", "The soup is cold", "The woman is very angry"])
+    near, far, like = (nn / nn.norm() for nn in (near, far, like))
+    assert near @ like > 0.5 > near @ far

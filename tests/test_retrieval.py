@@ -1,0 +1,158 @@
+"""Words by sounds and sounds by words, with a model that a run left."""
+
+import json
+
+import pytest
+import torch
+
+import affekt
+from affekt import Recipe, retrieval, trained
+from affekt.encoders.text import Text
+from affekt.errors import AudioError, RecipeError, RunError
+from affekt.evaluation import predictions
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def recipe(checkpoint, roberta, trainable="none", **changes) -> Recipe:
+    text = {"model": str(roberta), "trainable": trainable, "precision": "fp32"}
+    return Recipe.parse(
+        {
+            "corpus": {"name": "emodb", "labels": "4-class"},
+            "protocol": {"name": "leave-one-speaker-out"},
+            "folds": ["03"],
+            "audio": [{"name": "crop", "seconds": 0.3}],
+            "encoder": {
+                "name": "speech",
+                "model": str(checkpoint("hubert")),
+                "precision": "fp32",
+                "trainable": "none" if trainable == "none" else "transformer",
+            },
+            "mix": {"name": "layer"},
+            "pooling": {"name": "mean"},
+            "head": {"name": "clap", "text": text, "dim": 8},
+            "stage": [{"objective": {"name": "clap"}, "epochs": 2, "select": "last"}],
+        }
+        | changes
+    )
+
+
+@pytest.fixture(params=["none", "all"])
+def run(checkpoint, roberta, emodb_of_noise, tmp_path, request):
+    made = recipe(checkpoint, roberta, request.param)
+    return affekt.run(made, data={"emodb": emodb_of_noise}, out=tmp_path / "run")
+
+
+def test_what_is_loaded_says_what_the_run_said(run, emodb_of_noise):
+    model = trained.load(run)
+    judged = predictions.read(run)
+    clips = [emodb_of_noise / "wav" / f"{p.id}.wav" for p in judged]
+    for p, rows in zip(judged, retrieval.words(model, clips, []), strict=True):
+        assert rows == sorted(rows, key=lambda row: -row.cosine)
+        shares = {row.word: row.share for row in rows}
+        assert shares == pytest.approx(p.probabilities, abs=0.01)  # frames are cached in bf16
+
+
+def test_cosines_are_those_of_the_projections(run, emodb_of_noise):
+    model = trained.load(run)
+    clips = sorted((emodb_of_noise / "wav").iterdir())[:3]
+    head = model.model.head
+    sentences = ["she sounds glad", "she sounds tired"]
+    with torch.no_grad():
+        e_t = head.emotion.text((head.prompts.text or Text(head.prompts.options))(sentences))
+        for clip, rows in zip(
+            clips,
+            retrieval.words(model, clips, ["glad", "tired"], "she sounds {emotion}"),
+            strict=True,
+        ):
+            e_a = head.emotion.audio(model.hear([clip])[0].pooled)
+            expected = torch.cosine_similarity(e_a, e_t)
+            found = {row.word: row.cosine for row in rows}
+            assert found == pytest.approx(
+                dict(zip(["glad", "tired"], expected.tolist(), strict=True))
+            )
+
+
+def test_the_likest_recording_comes_first(run, emodb_of_noise):
+    clips = sorted((emodb_of_noise / "wav").iterdir())[:8]
+    found = retrieval.clips(trained.load(run), clips, "anything at all")
+    assert {row.clip for row in found} == {*clips}
+    assert [row.cosine for row in found] == sorted((r.cosine for r in found), reverse=True)
+    assert sum(row.share for row in found) == pytest.approx(1.0)
+
+
+def objects(out: str) -> list[dict]:
+    """Lines of JSON, which the fixture has joined."""
+    return json.loads(f"[{out.strip().replace('} {', '},{')}]")
+
+
+def test_the_command_line_asks_and_finds(affekt, run, emodb_of_noise):
+    one = sorted((emodb_of_noise / "wav").iterdir())[0]
+    code, out, _ = affekt("ask", run, one, "--word", "glad", "--word", "sad", "--json")
+    rows = objects(out)
+    assert code == 0
+    assert {row["word"] for row in rows} == {"glad", "sad"}
+    assert sum(row["share"] for row in rows) == pytest.approx(1.0)
+    assert "how like, not how probable" in affekt("ask", run, one)[1]
+    code, out, _ = affekt("find", run, "someone cries", emodb_of_noise, "--most", "2", "--json")
+    assert code == 0
+    assert len(objects(out)) == 2
+    assert one.name[:2] in affekt("find", run, "someone cries", emodb_of_noise)[1]
+
+
+def test_what_cannot_be_asked_is_told(affekt, run, emodb_of_noise, tmp_path):
+    model = trained.load(run)
+    one = sorted((emodb_of_noise / "wav").iterdir())[0]
+    with pytest.raises(RecipeError, match="none that is empty"):
+        retrieval.words(model, [one], [" "])
+    with pytest.raises(RecipeError, match="needs {emotion} once"):
+        retrieval.words(model, [one], ["glad"], "she sounds")
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    with pytest.raises(AudioError, match="broken.wav"):
+        retrieval.words(model, [tmp_path / "broken.wav"], ["glad"])
+    with pytest.raises(RunError, match="no run there"):
+        trained.load(tmp_path)
+    with pytest.raises(RunError, match="no fold '3'; it has 03"):
+        trained.load(run, fold="3")
+    with pytest.raises(RunError, match="no seed '7'; it has 0"):
+        trained.load(run, seed=7)
+    assert "no such file or folder" in affekt("ask", run, tmp_path / "gone.wav")[2]
+    (tmp_path / "empty").mkdir()
+    assert "no recording in it" in affekt("ask", run, tmp_path / "empty")[2]
+    (run / "seed-0/fold-03/model/model.safetensors").write_bytes(b"half")
+    with pytest.raises(RunError, match="is damaged"):
+        trained.load(run)
+    (run / "seed-0/fold-03/model/model.safetensors").unlink()
+    with pytest.raises(RunError, match="no model there; run the recipe again"):
+        trained.load(run)
+
+
+def test_a_head_without_sentences_is_told(checkpoint, roberta, emodb_of_noise, tmp_path):
+    plain = recipe(
+        checkpoint,
+        roberta,
+        head={"name": "linear"},
+        stage=[{"epochs": 1, "select": "last"}],
+        encoder={"name": "log-mel", "bands": 8},
+    )
+    run = affekt.run(plain, data={"emodb": emodb_of_noise}, out=tmp_path / "run")
+    model = trained.load(run)
+    clip = sorted((emodb_of_noise / "wav").iterdir())[0]
+    with pytest.raises(RunError, match="knows no sentences; take a run of a recipe with"):
+        retrieval.words(model, [clip], ["glad"])
+
+
+def test_any_network_is_loaded_as_it_was_judged(emodb_of_noise, checkpoint, roberta, tmp_path):
+    plain = recipe(
+        checkpoint,
+        roberta,
+        head={"name": "mlp", "hidden": 4},
+        stage=[{"epochs": 1, "select": "last"}],
+        encoder={"name": "log-mel", "bands": 8},
+    )
+    run = affekt.run(plain, data={"emodb": emodb_of_noise}, out=tmp_path / "run")
+    model = trained.load(run)
+    for p in predictions.read(run):
+        (output,) = model.hear([emodb_of_noise / "wav" / f"{p.id}.wav"])
+        chances = dict(zip(model.classes, output.logits.softmax(1)[0].tolist(), strict=True))
+        assert chances == pytest.approx(p.probabilities, abs=1e-4)
