@@ -97,10 +97,8 @@ def measured(name: str, text: str) -> bool:
     step, step_each, words, words_each = in_turns(
         model, [once, per_clip, text_alone(head.prompts.sentences), text_alone(every)]
     )
-    print(
-        f"{name}: {step:.2f} s a step with {len(classes)} sentences, {step_each:.2f} s with {SIZE}; "
-        f"the text side alone {words / words_each:.2f} of it"
-    )
+    print(f"{name}: {step:.2f} s a step with {len(classes)} sentences, {step_each:.2f} with {SIZE}")
+    print(f"{name}: the text side alone takes {words / words_each:.2f} of the time")
     same = told(f"{name}: the losses differ by", difference, below=1e-6)
     return told(f"{name}: of a step with a sentence per clip", step / step_each, below=1.0) and same
 
