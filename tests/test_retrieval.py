@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import affekt
 from affekt import Recipe, retrieval, trained
@@ -47,10 +48,14 @@ def test_what_is_loaded_says_what_the_run_said(run, emodb_of_noise):
     model = trained.load(run)
     judged = predictions.read(run)
     clips = [emodb_of_noise / "wav" / f"{p.id}.wav" for p in judged]
+    said = []
     for p, rows in zip(judged, retrieval.words(model, clips, []), strict=True):
         assert rows == sorted(rows, key=lambda row: -row.cosine)
-        shares = {row.word: row.share for row in rows}
-        assert shares == pytest.approx(p.probabilities, abs=0.01)  # frames are cached in bf16
+        said.append([{row.word: row.share for row in rows}[name] for name in p.probabilities])
+    wanted, found = torch.tensor([[*p.probabilities.values()] for p in judged]), torch.tensor(said)
+    scale = wanted.std()  # of clips and classes: small, of noise and a random encoder
+    assert scale > 0
+    assert float((found - wanted).abs().max()) < 0.3 * scale  # frames are cached in bf16
 
 
 def test_cosines_are_those_of_the_projections(run, emodb_of_noise):
@@ -81,6 +86,10 @@ def test_the_likest_recording_comes_first(run, emodb_of_noise):
     assert sum(row.share for row in found) == pytest.approx(1.0)
 
 
+def trained_on(made: Recipe, emodb, tmp_path):
+    return affekt.run(made, data={"emodb": emodb}, out=tmp_path / "run")
+
+
 def objects(out: str) -> list[dict]:
     """Lines of JSON, which the fixture has joined."""
     return json.loads(f"[{out.strip().replace('} {', '},{')}]")
@@ -97,7 +106,7 @@ def test_the_command_line_asks_and_finds(affekt, run, emodb_of_noise):
     code, out, _ = affekt("find", run, "someone cries", emodb_of_noise, "--most", "2", "--json")
     assert code == 0
     assert len(objects(out)) == 2
-    assert one.name[:2] in affekt("find", run, "someone cries", emodb_of_noise)[1]
+    assert affekt("find", run, "someone cries", emodb_of_noise)[1].count(".wav") == 10
 
 
 def test_what_cannot_be_asked_is_told(affekt, run, emodb_of_noise, tmp_path):
@@ -156,3 +165,21 @@ def test_any_network_is_loaded_as_it_was_judged(emodb_of_noise, checkpoint, robe
         (output,) = model.hear([emodb_of_noise / "wav" / f"{p.id}.wav"])
         chances = dict(zip(model.classes, output.logits.softmax(1)[0].tolist(), strict=True))
         assert chances == pytest.approx(p.probabilities, abs=1e-4)
+
+
+def test_a_model_of_one_corpus_is_named(affekt, checkpoint, roberta, emodb_of_noise, tmp_path):
+    stage = {"objective": {"name": "clap"}, "epochs": 1, "select": "last", "per": "corpus"}
+    run = trained_on(recipe(checkpoint, roberta, stage=[stage]), emodb_of_noise, tmp_path)
+    with pytest.raises(RunError, match="no model there; name a corpus, one of emodb"):
+        trained.load(run)
+    clip = sorted((emodb_of_noise / "wav").iterdir())[0]
+    assert affekt("ask", run, clip, "--corpus", "emodb")[0] == 0
+
+
+def test_a_model_without_its_text_encoder_is_refused(checkpoint, roberta, emodb_of_noise, tmp_path):
+    run = trained_on(recipe(checkpoint, roberta, "all"), emodb_of_noise, tmp_path)
+    file = run / "seed-0/fold-03/model/model.safetensors"
+    weights = {n: w for n, w in load_file(file).items() if "prompts.text" not in n}
+    save_file(weights, file, {"classes": "angry\nhappy\nneutral\nsad"})
+    with pytest.raises(RunError, match="head.prompts.text.* does not fit the run's recipe"):
+        trained.load(run)

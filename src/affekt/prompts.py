@@ -108,14 +108,16 @@ def of_emotions(
     """
     spoken: Language = choose(LANGUAGES, language, "language of prompts", RecipeError)
     template = spoken.emotion if template is None else template
-    if template.count(EMOTION) != 1 or template.replace(EMOTION, "").strip("{} ") == "":
+    if template.count(EMOTION) != 1 or "{" in template.replace(EMOTION, ""):
         raise RecipeError(
-            f"template '{template}': it needs {EMOTION} once, where the word stands, and a word "
-            f"of its own, as in '{spoken.emotion}'"
+            f"template '{template}': it needs {EMOTION} once, where the word stands, and nothing "
+            f"else in braces, as in '{spoken.emotion}'"
         )
     if not classes or not all(name.strip() for name in classes):
         raise RecipeError("no class to ask for; name at least one, and none that is empty")
     said = spoken.words | dict(words or {})
+    if odd := [name for name, word in (words or {}).items() if not word.strip()]:
+        raise RecipeError(f"words: '{odd[0]}' is said by no word; give one, or leave it out")
     sentences = [template.replace(EMOTION, said.get(name, name)) for name in classes]
     if twice := sorted({s for s in sentences if sentences.count(s) > 1}):
         raise RecipeError(f"two classes are said alike: '{twice[0]}'; give them words of their own")

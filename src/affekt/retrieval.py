@@ -4,7 +4,7 @@ Section 3.1: a clip belongs to the sentence that it is most like. The sentences 
 those of training. Axes: C clips, P sentences.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from affekt import prompts
-from affekt.errors import RunError
+from affekt.errors import RecipeError, RunError
 from affekt.nn.language import Answer, LanguageHead
 from affekt.trained import Trained
 
@@ -62,6 +62,8 @@ def clips(trained: Trained, among: Sequence[Path], text: str) -> list[Likeness]:
 
     The text is taken as it is, without a template.
     """
+    if not text.strip():
+        raise RecipeError("no text to look for; give one")
     answer = _answer(trained, among, [text])
     cosines = answer.cosines[:, 0]
     shares = answer.logits[:, 0].softmax(dim=0)
@@ -72,10 +74,8 @@ def clips(trained: Trained, among: Sequence[Path], text: str) -> list[Likeness]:
 
 def _sentences(trained: Trained, asked: Sequence[str], template: str | None) -> list[str]:
     text = _head(trained).prompts.options
-    said: Mapping[str, str] = text.words
-    return prompts.of_emotions(
-        asked, language=text.language, template=template or text.template, words=said
-    )
+    chosen = text.template if template is None else template
+    return prompts.of_emotions(asked, language=text.language, template=chosen, words=text.words)
 
 
 @torch.inference_mode()

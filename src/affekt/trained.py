@@ -55,13 +55,16 @@ class Trained:
         return [found[u.key] for u in said]
 
 
-def load(run: Path, *, seed: int | None = None, fold: str | None = None) -> Trained:
+def load(
+    run: Path, *, seed: int | None = None, fold: str | None = None, corpus: str | None = None
+) -> Trained:
     """A recogniser of a run.
 
     Args:
         run: the folder that `affekt run` wrote.
         seed: one of the recipe's; the first if not given.
         fold: likewise.
+        corpus: whose model, where the last stages were per corpus.
 
     Raises:
         RunError: there is no run, no such seed or fold, or its model is not there or damaged.
@@ -74,10 +77,10 @@ def load(run: Path, *, seed: int | None = None, fold: str | None = None) -> Trai
     if recipe.pooling is None:
         raise RunError(f"{run}: a classifier of scikit-learn, of which no model is kept")
     folder = _folder(run, seed, fold)
-    file = folder / "model" / "model.safetensors"
+    file = folder / "model" / (corpus or "") / "model.safetensors"
     if not file.is_file():
         own = sorted(path.parent.name for path in (folder / "model").glob("*/model.safetensors"))
-        why = f"it has a model for each of {', '.join(own)}" if own else "run the recipe again"
+        why = f"name a corpus, one of {', '.join(own)}" if own else "run the recipe again"
         raise RunError(f"{file}: no model there; {why}")
     try:
         with safe_open(file, "pt") as opened:
@@ -93,7 +96,9 @@ def load(run: Path, *, seed: int | None = None, fold: str | None = None) -> Trai
         recipe, encoder.layers, encoder.dim, classes, encoder=encoder, standardise=standardise
     )
     found = model.load_state_dict(weights, strict=False)
-    if odd := [*found.unexpected_keys, *(k for k in found.missing_keys if "encoder." not in k)]:
+    frozen = recipe.encoder.options.get("trainable", "none") == "none"
+    lacking = [k for k in found.missing_keys if not (frozen and k.startswith("encoder."))]
+    if odd := [*found.unexpected_keys, *lacking]:
         raise RunError(f"{file}: {odd[0]} does not fit the run's recipe; run it again")
     steps = [build(audio.STEPS, step, "audio step") for step in recipe.audio]
     return Trained(model.eval().to(processor()), classes, steps, str(folder))

@@ -76,3 +76,15 @@ def test_an_encoder_comes_in_a_package(name):
         near, far, like = text(["She is furious", "The soup is cold", "The woman is very angry"])
     near, far, like = (nn / nn.norm() for nn in (near, far, like))
     assert near @ like > 0.5 > near @ far
+
+
+def test_what_writes_text_is_no_encoder_of_sentences(roberta, tmp_path):
+    models = {
+        "gpt2": hf.GPT2Model(hf.GPT2Config(vocab_size=300, n_embd=8, n_layer=1, n_head=2)),
+        "t5": hf.T5Model(hf.T5Config(vocab_size=300, d_model=8, d_kv=4, num_layers=1, num_heads=2)),
+    }
+    for name, model in models.items():
+        model.save_pretrained(tmp_path / name)
+        hf.AutoTokenizer.from_pretrained(roberta).save_pretrained(tmp_path / name)
+        with pytest.raises(EncoderError, match=f"a {name} writes text"):
+            Text(options(tmp_path / name))

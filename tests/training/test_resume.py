@@ -132,3 +132,19 @@ def test_what_the_disk_holds_only_some_of_is_not_gone_on_with(
     last.unlink()
     last.parent.rmdir()
     affekt.run(wanted, data=data, out=tmp_path / "run")
+
+
+def test_a_text_encoder_that_is_trained_alone_is_kept_too(
+    checkpoint, roberta, data, tmp_path, monkeypatch
+):
+    encoder = {"name": "speech", "model": str(checkpoint("hubert")), "precision": "fp32"}
+    text = {"model": str(roberta), "precision": "fp32"}
+    stage = {"objective": {"name": "clap"}, "epochs": 3, "select": "last", "batch_size": 8}
+    wanted = recipe(checkpoint, stage, encoder=encoder, head={"name": "clap", "text": text})
+    whole = affekt.run(wanted, data=data, out=tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        killed_after(9, patch)
+        affekt.run(wanted, data=data, out=tmp_path / "stopped")
+    assert list((tmp_path / "stopped").rglob("last.ckpt"))
+    went_on = affekt.run(wanted, data=data, out=tmp_path / "stopped")
+    assert not changed(weights(whole), weights(went_on))

@@ -14,6 +14,9 @@ from affekt.errors import AudioError
 Run = Annotated[Path, typer.Argument(help="The folder of a run of language and audio.")]
 Seed = Annotated[int | None, typer.Option(help="Of the run's seeds; the first without.")]
 Fold = Annotated[str | None, typer.Option(help="Of the run's folds; the first without.")]
+Of = Annotated[
+    str | None, typer.Option("--corpus", help="Whose model, where there is one for each.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
@@ -33,12 +36,13 @@ def ask(
     ] = None,
     seed: Seed = None,
     fold: Fold = None,
+    corpus: Of = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell which words recordings are most like."""
     from affekt import retrieval, trained
 
-    model = trained.load(run, seed=seed, fold=fold)
+    model = trained.load(run, seed=seed, fold=fold, corpus=corpus)
     found = retrieval.words(model, _recordings(clips), word or [], template)
     if as_json:
         _lines(row for rows in found for row in rows)
@@ -54,12 +58,13 @@ def find(
     most: Annotated[int, typer.Option(min=1, help="Recordings to show.")] = 10,
     seed: Seed = None,
     fold: Fold = None,
+    corpus: Of = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the recordings that are most like a text."""
     from affekt import retrieval, trained
 
-    model = trained.load(run, seed=seed, fold=fold)
+    model = trained.load(run, seed=seed, fold=fold, corpus=corpus)
     found = retrieval.clips(model, _recordings(clips), text)[:most]
     if as_json:
         _lines(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxtyping import Float
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from affekt.encoders import checkpoint
@@ -31,6 +31,7 @@ class TextOptions(BaseModel):
     model: str = ROBERTA  # a folder, an id on the hub, or a name of PACKAGED
     revision: str | None = None
     trainable: Literal["none", "all"] = "all"
+    lr_factor: float = Field(default=1.0, gt=0)  # of its learning rate to that of the rest
     token: Literal["first", "mean"] = "first"  # what stands for a sentence
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
@@ -52,6 +53,7 @@ class Text(nn.Module):
         self.model, self._tokenizer = _load(folder)
         self.dim: int = self.model.config.hidden_size
         self.options = options
+        self.lr_factor = options.lr_factor
         if options.gradient_checkpointing:
             checkpoint.recompute(self.model)
         if options.trainable == "none":
@@ -88,6 +90,18 @@ def locate(model: str, revision: str | None) -> Path:
     return Path(found.__file__).parent / "model"
 
 
+def _is_causal(config: Any) -> bool:
+    """Whether a model of this kind is made to go on with text: GPT-2, LLaMA and the like."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL,
+    )
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED,
+    )
+
+    return config.model_type in CAUSAL and config.model_type not in MASKED
+
+
 def _load(folder: Path) -> tuple[Any, Any]:
     """The bare model and its tokenizer."""
     from safetensors import SafetensorError
@@ -114,6 +128,16 @@ def _load(folder: Path) -> tuple[Any, Any]:
         raise EncoderError(
             f"{folder}: {len(missing)} weights are missing: {', '.join(missing[:5])}; take a "
             "checkpoint whose weights fit its config.json"
+        )
+    config = model.config
+    if config.is_encoder_decoder or getattr(config, "is_decoder", False) or _is_causal(config):
+        raise EncoderError(
+            f"{folder}: a {config.model_type} writes text; take an encoder such as RoBERTa or BERT"
+        )
+    if not hasattr(config, "hidden_size") or tokenizer.pad_token is None:
+        raise EncoderError(
+            f"{folder}: a {config.model_type} without hidden_size, or a tokenizer without padding; "
+            "take an encoder of sentences such as RoBERTa or BERT"
         )
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # nothing here looks at it, and some checkpoints have none

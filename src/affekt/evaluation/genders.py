@@ -27,7 +27,7 @@ def numbers(judged: Sequence[Prediction]) -> dict[str, Any]:
     recalls = {gender: _recalls(side) for gender, side in sides.items()}
     both = order(set.intersection(*({*recall} for recall in recalls.values())))
     rows = [
-        {"name": name, "n": metrics.distinct(p for p in judged if p.truth == name)}
+        {"name": name, "n": metrics.distinct(p for p in judged if p.truth == name and p.gender)}
         | {gender: recalls[gender][name] for gender in GENDERS}
         | {"gap": recalls["female"][name] - recalls["male"][name]}
         for name in both

@@ -23,15 +23,14 @@ ALPHA = {"none": 1.0, "soft-labels": 0.8, "multi-task": 0.9}  # the paper does n
 class GEmoClap:
     """What a head called "clap" is trained with.
 
-    Where several processes train together, their batches are one batch: similarities are between
-    all of their clips.
-
     Args:
         gender: "none" is Emo-CLAP, "soft-labels" SL-GEmo-CLAP, "multi-task" ML-GEmo-CLAP.
         alpha: weight of emotion in eqs. (6) and (7); with 1 all three are Emo-CLAP. The paper does
             not print it: 0.8 for soft labels and 0.9 for two tasks if not given.
         target: as of affekt.losses.clap.soft_target_kl.
         reduction: likewise.
+        gather: where several processes train together, their batches are one batch: similarities
+            are between all of their clips. Else each has matrices of its own.
 
     Raises:
         RecipeError: alpha without gender.
@@ -44,6 +43,7 @@ class GEmoClap:
         alpha: Share | None = None,
         target: Target = "softmax",
         reduction: Reduction = "batchmean",
+        gather: bool = True,
     ) -> None:
         if gender == "none" and alpha is not None:
             raise RecipeError(
@@ -52,14 +52,15 @@ class GEmoClap:
             )
         self.gender = gender
         self.alpha = ALPHA[gender] if alpha is None else alpha
+        self._gathered = gathered if gather else _own
         self._clap = partial(clap, target=target, reduction=reduction)
 
     def __call__(
         self, output: Output, labels: Int[Tensor, " N"], genders: Int[Tensor, " N"]
     ) -> Losses:
         assert output.emotion is not None
-        labels, genders = gathered(labels), gathered(genders)
-        similar = output.emotion.similarities(gathered(output.emotion.cosines), labels)
+        labels, genders = self._gathered(labels), self._gathered(genders)
+        similar = output.emotion.similarities(self._gathered(output.emotion.cosines), labels)
         emotion, gender = ground_truth(labels), ground_truth(genders)
         if self.gender == "soft-labels":
             loss = self._clap(*similar, soft_labels(emotion, gender, self.alpha))  # eq. (6)
@@ -68,7 +69,7 @@ class GEmoClap:
         if self.gender == "none":
             return Losses(l_e, {"emotion": l_e})
         if output.gender is not None:  # a head of its own, with sentences of genders
-            similar = output.gender.similarities(gathered(output.gender.cosines), genders)
+            similar = output.gender.similarities(self._gathered(output.gender.cosines), genders)
         l_g = self._clap(*similar, gender)
         loss = self.alpha * l_e + (1 - self.alpha) * l_g  # eq. (7)
         return Losses(loss, {"emotion": l_e, "gender": l_g})
@@ -79,11 +80,25 @@ def gathered(own: Tensor) -> Tensor:
 
     Each gets the gradient of what all of them make of its rows, so that the mean over processes is
     the gradient of one process with the whole batch.
+
+    Raises:
+        RecipeError: they have not.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return own
+    sizes: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(sizes, len(own))
+    if len({*sizes}) > 1:
+        raise RecipeError(
+            f"objective 'clap': processes have batches of {sizes} clips, which cannot be one; give "
+            "each as many, or gather = false"
+        )
     rows: Any = _Gathered.apply(own)
     return rows
+
+
+def _own(own: Tensor) -> Tensor:
+    return own
 
 
 class _Gathered(torch.autograd.Function):

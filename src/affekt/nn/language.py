@@ -17,7 +17,7 @@ from affekt import prompts
 from affekt.encoders.text import Text, TextOptions
 from affekt.parts import Count
 
-STEEPEST = math.log(100.0)  # of log tau, which stays between 0 and this, as in LAION's CLAP
+STEEPEST = math.log(100.0)  # of log tau, which is used between 0 and this, as in LAION's CLAP
 ROBERTA = TextOptions()
 Similarities = tuple[Float[Tensor, "N N"], Float[Tensor, "N N"]]
 
@@ -67,9 +67,8 @@ class Space(nn.Module):
 
     def forward(self, pooled: Float[Tensor, "B R"], sentences: Float[Tensor, "P _"]) -> Answer:
         """Vectors of clips, and their cosines to sentences."""
-        if self.training:
-            with torch.no_grad():
-                self.log_scales.clamp_(0.0, STEEPEST)
+        with torch.no_grad():
+            self.log_scales.clamp_(0.0, STEEPEST)
         e_a = nn.functional.normalize(self.audio(pooled), dim=1)
         e_t = nn.functional.normalize(self.text(sentences), dim=1)
         return Answer(e_a, e_a @ e_t.T, self.log_scales.exp())
@@ -123,30 +122,25 @@ class LanguageHead(nn.Module):
         super().__init__()
         said = {"language": text.language, "template": text.template, "words": text.words}
         sentences = prompts.of_emotions(classes, **said)
-        asks = prompts.of_genders(text.language) if genders != "none" else []
+        separate = genders == "separate"
+        asks = prompts.of_genders(text.language) if separate else []
         self.prompts = Prompts(text, [*sentences, *asks])
         self.classes = len(classes)
-        self.asks = len(asks)
         self.emotion = Space(
             input_dim, self.prompts.dim, projection, temperature=temperature, learn=learn
         )
         self.gender: Space | None = None
-        if genders == "separate":
+        if separate:
             self.gender = Space(
                 input_dim, self.prompts.dim, projection, temperature=temperature, learn=learn
             )
 
     def forward(self, pooled: Float[Tensor, "B R"]) -> tuple[Answer, Answer | None]:
-        """What is answered on emotion, and on gender where there is a head for it.
-
-        With a shared head genders are asked for only where it is judged: their sentences are no
-        part of its training.
-        """
+        """What is answered on emotion, and on gender where there is a head for it."""
         emotion = self.emotion(pooled, self.prompts(0, self.classes))
-        if not self.asks or (self.gender is None and self.training):
+        if self.gender is None:
             return emotion, None
-        space = self.emotion if self.gender is None else self.gender
-        return emotion, space(pooled, self.prompts(self.classes, self.asks))
+        return emotion, self.gender(pooled, self.prompts(self.classes, len(prompts.GENDERS)))
 
 
 class Refined(nn.Module):

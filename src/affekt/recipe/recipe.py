@@ -26,6 +26,7 @@ OWN = ("title", "row", "expected", "source")  # tell of one recipe, not of those
 Score = Annotated[float, Field(ge=0, le=1)]
 OverFolds = Annotated[list[Score], Field(min_length=1, max_length=2)]  # mean, standard deviation
 # "UA, WA": means over folds of both, where a paper does not agree with itself which is which.
+PAIR = "UA, WA"
 Expected = dict[Literal["UA", "WA", "macro-F1", "WF1", "UA, WA"], Score | OverFolds]
 
 
@@ -121,6 +122,9 @@ class Recipe(BaseModel):
                 f'stage.{per.index(True)} has per = "corpus", so that there is one network per '
                 'corpus from there on; give all stages after it per = "corpus" too'
             )
+        pair = self.expected.get(PAIR, [0.0, 0.0])
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ValueError(f"expected '{PAIR}' is two means over folds, but got {pair}")
         if not self.seeds or not self.corpus:
             raise ValueError("'seeds' and 'corpus' need at least one entry")
         return self

@@ -166,9 +166,9 @@ def _refuse_unasked(recipe: Recipe, fold: Fold) -> None:
     text = options(HEADS, recipe.head, "head")["text"]
     said = {"language": text.language, "template": text.template, "words": text.words}
     prompts.of_emotions(order(u.emotion for u in fold.train), **said)
-    if all(s.objective.options.get("gender", "none") == "none" for s in recipe.stage):
-        return
-    unknown = [u for u in (*fold.train, *fold.dev) if u.gender is None]
+    needing = [s for s in recipe.stage if s.objective.options.get("gender", "none") != "none"]
+    heard = [u for stage in needing for u in of_stage((*fold.train, *fold.dev), stage)]
+    unknown = [u for u in heard if u.gender is None]
     if unknown:
         raise CorpusError(
             f"fold {fold.name}: {len(unknown)} utterances have no gender, such as "

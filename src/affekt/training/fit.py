@@ -5,7 +5,7 @@ figure 1.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,8 @@ from torch import nn
 from affekt import audio
 from affekt.batches import UtteranceDataset
 from affekt.encoders import ENCODERS
+from affekt.encoders.speech import Speech
+from affekt.encoders.text import Text
 from affekt.labels import order
 from affekt.nn.heads import HEADS
 from affekt.nn.mixing import MIXES
@@ -27,7 +29,7 @@ from affekt.nn.pooling import POOLINGS
 from affekt.nn.recogniser import Recogniser
 from affekt.nn.standardise import Standardise
 from affekt.parts import build, find
-from affekt.recipe import Recipe
+from affekt.recipe import Recipe, Stage
 from affekt.signals import Signals, is_random
 from affekt.training.judging import judge
 from affekt.training.sides import Inputs, corpora, of_stage, seen
@@ -184,7 +186,7 @@ class Course:
             given = see((*train, *dev), trains=stage.trains)
             signals = Signals(train, self.steps, seed=self.seed) if drawn else given
             place = f"stage-{number}" + (f"-{corpus}" if corpus else "")
-            trained = model.encoder is not None and "encoder" in stage.trains
+            trained = any(isinstance(m, Speech | Text) for m in _learning(model, stage))
             rows = run_stage(
                 model,
                 stage,
@@ -202,6 +204,15 @@ class Course:
             ]
         trains = self.recipe.stage[stages[-1]].trains if stages else []
         return Fitted(model, classes, partial(see, trains=trains), history)
+
+
+def _learning(model: Recogniser, stage: Stage) -> Iterator[nn.Module]:
+    """Every module with weights that a stage trains."""
+    for part in stage.trains:
+        for whole in model.parts[part]:
+            for module in whole.modules():
+                if any(p.requires_grad for p in module.parameters()):
+                    yield module
 
 
 def _takes_more_than_frames(inputs: Inputs) -> bool:

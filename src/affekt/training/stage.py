@@ -92,14 +92,16 @@ class StageModule(GuardedModule):
         self._confusion = None
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, with a learning rate of its own for the encoder; a schedule by update."""
-        encoder: Any = self.model.encoder
-        fine_tuned = [p for p in encoder.parameters() if p.requires_grad] if encoder else []
-        within = set(map(id, fine_tuned))
+        """The optimiser, with a learning rate of its own for encoders; a schedule by update."""
+        encoders: list[Any] = [m for m in self.modules() if hasattr(m, "lr_factor")]
+        own = [[p for p in e.parameters() if p.requires_grad] for e in encoders]
+        within = {id(p) for parameters in own for p in parameters}
         rest = [p for p in self.parameters() if p.requires_grad and id(p) not in within]
-        optimizer = self._optimizer([{"params": p} for p in (rest, fine_tuned) if p])
-        if fine_tuned:
-            optimizer.param_groups[-1]["lr"] *= encoder.lr_factor
+        groups = [(1.0, rest), *zip([e.lr_factor for e in encoders], own, strict=True)]
+        groups = [(factor, parameters) for factor, parameters in groups if parameters]
+        optimizer = self._optimizer([{"params": parameters} for _, parameters in groups])
+        for group, (factor, _) in zip(optimizer.param_groups, groups, strict=True):
+            group["lr"] *= factor
         schedule = self._schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {
             "optimizer": optimizer,
