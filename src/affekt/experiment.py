@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -262,12 +263,35 @@ def _features(
 
 
 def identity(recipe: Recipe) -> str | None:
-    """A key of a checkpoint's weights and of how frames are made of them."""
-    if recipe.encoder.name != "speech":
-        return None
-    from affekt.encoders import ENCODERS, speech
+    """A key of checkpoints' weights and of how frames are made of them."""
+    made = []
+    if recipe.encoder.name == "speech":
+        from affekt.encoders import ENCODERS, speech
 
-    return speech.identity(options(ENCODERS, recipe.encoder, "encoder"), speech.processor())
+        chosen = options(ENCODERS, recipe.encoder, "encoder")
+        made.append(speech.identity(chosen, speech.processor()))
+    for locate in checkpoints(recipe)[len(made) :]:
+        from affekt.encoders import checkpoint
+
+        made.append(checkpoint.digest(locate()))
+    return "+".join(made) or None
+
+
+def checkpoints(recipe: Recipe) -> list[Callable[[], Path]]:
+    """What finds the folder of each encoder that comes from a checkpoint: of speech, of text."""
+    found: list[Callable[[], Path]] = []
+    if recipe.encoder.name == "speech":
+        from affekt.encoders import checkpoint
+
+        speech = recipe.encoder.options
+        found.append(partial(checkpoint.locate, str(speech["model"]), speech.get("revision")))
+    if recipe.head.name == "clap":
+        from affekt.encoders import text
+        from affekt.nn.heads import HEADS
+
+        chosen = options(HEADS, recipe.head, "head")["text"]
+        found.append(partial(text.locate, chosen.model, chosen.revision))
+    return found
 
 
 def _without(

@@ -26,18 +26,15 @@ def lacking(rows: Mapping[str, Recipe], data: Data) -> dict[str, str]:
     A checkpoint is looked for, and loaded down from the hub, only where the corpus is there.
     """
     reasons = {}
-    checkpoints: dict[tuple[str, str | None], str] = {}
+    found: dict[str, str] = {}  # by what looked for a checkpoint
     for name, recipe in rows.items():
         reason = _refusal(lambda recipe=recipe: _corpora(recipe, data))
         reason = reason or _refusal(lambda recipe=recipe: experiment.check(recipe))
-        options = recipe.encoder.options
-        if not reason and recipe.encoder.name == "speech":
-            from affekt.encoders.checkpoint import locate
-
-            key = str(options["model"]), options.get("revision")
-            if key not in checkpoints:
-                checkpoints[key] = _refusal(lambda key=key: locate(*key))
-            reason = checkpoints[key]
+        for locate in experiment.checkpoints(recipe) if not reason else ():
+            key = repr(locate)
+            if key not in found:
+                found[key] = _refusal(locate)
+            reason = reason or found[key]
         if reason:
             reasons[name] = reason
     return reasons

@@ -1,5 +1,6 @@
-"""Text encoders from checkpoints: RoBERTa, or any other that transformers loads as a bare model.
+"""Text encoders from checkpoints: RoBERTa, or any other encoder that transformers loads.
 
+The first element of a sequence stands for a sentence in arXiv:2306.07848, section 3.1, eq. (1).
 Axes: P sentences, L tokens, D channels.
 """
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from affekt import prompts
+from affekt.encoders.text import Text
 from affekt.errors import AffektError, CorpusError, ProtocolError, RecipeError, nearest
 from affekt.labels import CANONICAL, order
 from affekt.losses import OBJECTIVES
@@ -29,7 +30,10 @@ def check(recipe: Recipe) -> None:
     assert recipe.pooling is not None
     options(MIXES, recipe.mix, "mix")
     pooling = build(POOLINGS, recipe.pooling, "pooling", 8)  # of any width: it judges its values
-    build(HEADS, recipe.head, "head", pooling.output_dim, CANONICAL[:2])
+    if recipe.head.name == "clap":  # whose checkpoint is looked for once folds are there
+        prompts.of_emotions(CANONICAL, **_said(recipe))
+    else:
+        build(HEADS, recipe.head, "head", pooling.output_dim, CANONICAL[:2])
     frozen = recipe.encoder.options.get("trainable", "none") == "none"
     learning = {"encoder": not frozen, "pooling": bool([*pooling.parameters()]), "head": True}
     for number, stage in enumerate(recipe.stage):
@@ -129,6 +133,8 @@ def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
         ProtocolError: a corpus that a stage names is not there, or has too few classes.
         RecipeError: batches of pairs cannot be shared out.
     """
+    if recipe.head.name == "clap":
+        Text(options(HEADS, recipe.head, "head")["text"])  # is it there, and one?
     for fold in folds:
         _refuse_unasked(recipe, fold)
         there = sorted({u.corpus for u in fold.train})
@@ -159,13 +165,17 @@ def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
                     )
 
 
+def _said(recipe: Recipe) -> dict[str, Any]:
+    """How a head called "clap" says classes."""
+    text = options(HEADS, recipe.head, "head")["text"]
+    return {"language": text.language, "template": text.template, "words": text.words}
+
+
 def _refuse_unasked(recipe: Recipe, fold: Fold) -> None:
     """Refuse classes that cannot be said, and clips whose gender a stage needs and nobody knows."""
     if recipe.head.name != "clap":
         return
-    text = options(HEADS, recipe.head, "head")["text"]
-    said = {"language": text.language, "template": text.template, "words": text.words}
-    prompts.of_emotions(order(u.emotion for u in fold.train), **said)
+    prompts.of_emotions(order(u.emotion for u in fold.train), **_said(recipe))
     needing = [s for s in recipe.stage if s.objective.options.get("gender", "none") != "none"]
     heard = [u for stage in needing for u in of_stage((*fold.train, *fold.dev), stage)]
     unknown = [u for u in heard if u.gender is None]
