@@ -86,6 +86,7 @@ def test_a_published_mean_stands_beside_our_mean_over_folds(runs, tmp_path):
     wa = found["scores"]["WA"]
     assert found["beside"] == [
         {
+            "said": "WA",
             "metric": "WA",
             "expected": 0.75,
             "expected_deviation": 0.02,
