@@ -71,7 +71,7 @@ def nothing(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "make", "told"),
     [
-        ("gone.wav", lambda p: p, "no such file; check the folder"),
+        ("gone.wav", lambda p: p, "no such file; check where it should lie"),
         ("empty.wav", nothing, "the file is empty; copy it again"),
         ("text.wav", words, "not readable as audio .*; affekt reads .wav .flac"),
         ("cut.flac", truncated, "cut.flac: .*copy it again"),

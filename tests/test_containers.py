@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from affekt import audio
-from affekt.containers import promise
+from affekt import audio, containers
+from affekt.decoding import decode
 from affekt.errors import AudioError
 from affekt.types import Utterance
 
 CUT = "truncated; copy it again"
+
+
+def promise(path):
+    with path.open("rb") as file:
+        return containers.promise(file)
 
 
 def noise(seconds=3.0, rate=16_000):
@@ -66,11 +71,11 @@ def pcm(size=None, *, kind=b"RIFF", samples=16_001, before=()) -> bytes:
 )
 def test_a_cut_file_is_refused_and_a_whole_one_read_to_its_end(ending, how, share, tmp_path):
     path = written(tmp_path / f"a.{ending}", **how)
-    samples, rate = audio.decode(path)
+    samples, rate = decode(path)
     assert len(samples) == 3 * rate
     path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
     with pytest.raises(AudioError, match=CUT):
-        audio.decode(path)
+        decode(path)
 
 
 def test_an_ogg_without_its_last_page_is_refused(tmp_path):
@@ -78,7 +83,7 @@ def test_an_ogg_without_its_last_page_is_refused(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rindex(b"OggS")])
     with pytest.raises(AudioError, match=CUT):
-        audio.decode(path)
+        decode(path)
 
 
 @pytest.mark.parametrize("size", [0x7FFFF000, 0x80000000, 0xFFFFFFFF])
@@ -86,26 +91,26 @@ def test_a_wav_that_was_written_to_a_pipe_is_read_to_its_end(size, tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(pcm(size)[:-1])  # no writer to a pipe pads
     assert promise(path) == "kept"
-    assert len(audio.decode(path)[0]) == 16_001
+    assert len(decode(path)[0]) == 16_001
 
 
 def test_a_wav_that_was_never_closed_is_read_to_its_end_or_refused(tmp_path):
     path, data = tmp_path / "a.wav", pcm(0)[:-1]
     path.write_bytes(data[:4] + struct.pack("<I", 8) + data[8:])
-    assert len(audio.decode(path)[0]) == 16_001
+    assert len(decode(path)[0]) == 16_001
     path.write_bytes(data)
     with pytest.raises(AudioError, match="holds no samples, or its header does not say how many"):
-        audio.decode(path)
+        decode(path)
 
 
 @pytest.mark.parametrize("kind", [b"RIFF", b"RIFX"])
 def test_a_wav_of_odd_length_may_leave_its_last_pad_byte_out(kind, tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(pcm(kind=kind)[:-1])
-    assert len(audio.decode(path)[0]) == 16_001
+    assert len(decode(path)[0]) == 16_001
     path.write_bytes(pcm(kind=kind)[:-1000])
     with pytest.raises(AudioError, match=CUT):
-        audio.decode(path)
+        decode(path)
 
 
 def test_a_wav_whose_header_counts_itself_is_not_cut(tmp_path):
@@ -128,10 +133,10 @@ def test_an_mp3_of_one_bit_rate_need_not_say_its_length(rate, tmp_path):
         written(tmp_path / "a.mp3", rate, bitrate_mode="CONSTANT", compression_level=0.5)
     )
     assert promise(path) == "estimated"
-    assert len(audio.decode(path)[0]) / rate == pytest.approx(3, abs=0.25)
-    assert len(audio.decode(path, 1.0, 2.0)[0]) == rate
+    assert len(decode(path)[0]) / rate == pytest.approx(3, abs=0.25)
+    assert len(decode(path, 1.0, 2.0)[0]) == rate
     with pytest.raises(AudioError, match="span 1.0 s to 9.0 s does not lie within"):
-        audio.decode(path, 1.0, 9.0)
+        decode(path, 1.0, 9.0)
 
 
 def test_an_mp3_of_many_bit_rates_must_say_its_length(tmp_path):
@@ -139,7 +144,7 @@ def test_an_mp3_of_many_bit_rates_must_say_its_length(tmp_path):
         written(tmp_path / "a.mp3", bitrate_mode="VARIABLE", compression_level=0.5)
     )
     with pytest.raises(AudioError, match=r"does not say its length; convert it to .wav"):
-        audio.decode(path)
+        decode(path)
 
 
 def test_an_mp3_may_begin_with_a_tag(tmp_path):
@@ -162,15 +167,15 @@ def streamed(path: Path, samples: int = 0) -> Path:
 
 
 def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path):
-    whole, _ = audio.decode(written(tmp_path / "a.flac"))
+    whole, _ = decode(written(tmp_path / "a.flac"))
     path = streamed(tmp_path / "b.flac")
     assert soundfile.info(path).frames > 2**60
-    np.testing.assert_array_equal(audio.decode(path)[0], whole)
-    np.testing.assert_array_equal(audio.decode(path, 1.0, 2.5)[0], whole[16_000:40_000])
-    np.testing.assert_array_equal(audio.decode(path, 2.5, 3.05)[0], whole[40_000:])
+    np.testing.assert_array_equal(decode(path)[0], whole)
+    np.testing.assert_array_equal(decode(path, 1.0, 2.5)[0], whole[16_000:40_000])
+    np.testing.assert_array_equal(decode(path, 2.5, 3.05)[0], whole[40_000:])
     for span in ((1.0, 9.0), (4.0, None)):
         with pytest.raises(AudioError, match=r"does not lie within the file's 3.00 s"):
-            audio.decode(path, *span)
+            decode(path, *span)
 
 
 def test_the_seconds_of_a_flac_of_unknown_length_are_counted(tmp_path):
@@ -183,14 +188,14 @@ def test_the_seconds_of_a_flac_of_unknown_length_are_counted(tmp_path):
 
 def test_a_flac_that_announces_what_no_memory_holds_is_refused(tmp_path):
     with pytest.raises(AudioError, match="ends after 3.00 s of 4294967.30 s.*" + CUT):
-        audio.decode(streamed(tmp_path / "a.flac", 2**36 - 1))
+        decode(streamed(tmp_path / "a.flac", 2**36 - 1))
 
 
 def test_a_cut_flac_of_unknown_length_is_refused(tmp_path):
     path = streamed(tmp_path / "a.flac")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(AudioError, match="not readable as audio"):
-        audio.decode(path)
+        decode(path)
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
@@ -203,7 +208,7 @@ def test_damage_anywhere_is_an_audio_error_or_a_signal(ending, tmp_path):
             damaged[at] = rng.integers(256)
         path.write_bytes(damaged)
         try:
-            assert np.isfinite(audio.decode(path)[0]).all()
+            assert np.isfinite(decode(path)[0]).all()
         except AudioError as e:
             assert str(e).startswith(f"{path}: ")
 
@@ -212,4 +217,4 @@ def test_a_file_whose_kind_cannot_be_guessed_is_an_audio_error(tmp_path):
     path = tmp_path / "a.raw"
     path.write_bytes(bytes(32_000))
     with pytest.raises(AudioError, match="a.raw: not readable as audio"):
-        audio.decode(path)
+        decode(path)

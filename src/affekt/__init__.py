@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from affekt.corpora import read
     from affekt.experiment import run
+    from affekt.inference.predictor import Predictor
     from affekt.recipe import Recipe
 
 __version__ = version("affekt")
-__all__ = ["Recipe", "__version__", "read", "run"]
+__all__ = ["Predictor", "Recipe", "__version__", "read", "run"]
 
-_PLACES = {"Recipe": "affekt.recipe", "read": "affekt.corpora", "run": "affekt.experiment"}
+_PLACES = {
+    "Predictor": "affekt.inference.predictor",
+    "Recipe": "affekt.recipe",
+    "read": "affekt.corpora",
+    "run": "affekt.experiment",
+}
 
 
 def __getattr__(name: str) -> Any:

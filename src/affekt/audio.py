@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import soundfile
 
-from affekt import containers
+from affekt.decoding import DAMAGE, UNKNOWN, decode
 from affekt.errors import AudioError
 from affekt.types import Utterance
 
@@ -24,10 +24,6 @@ RATE = 16_000  # Hz; what every encoder here was made for
 SHORTEST = 0.2  # seconds; about one syllable, less holds no emotion to judge
 VERSION = 1  # of decoding; cached features are made anew when it goes up
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
-UNKNOWN = 2**40  # samples; libsndfile gives 2**63 - 1 for a FLAC that was written to a pipe
-BLOCK = 2**20  # samples read at once: a damaged header may announce more than memory holds
-# What soundfile and numpy raise on a damaged file, or on one of a kind they cannot guess.
-DAMAGE = (soundfile.SoundFileError, OSError, ValueError, TypeError, ArithmeticError, MemoryError)
 
 Signal = np.ndarray
 Step = Callable[[Signal, np.random.Generator | None], Signal]
@@ -36,130 +32,48 @@ Step = Callable[[Signal, np.random.Generator | None], Signal]
 def read(path: Path, *, start: float = 0.0, end: float | None = None) -> Signal:
     """The samples (S,) of `path` from `start` to `end` (seconds), 16 kHz mono float32.
 
+    Raises:
+        AudioError: as `affekt.decoding.decode` and `mono`.
+    """
+    return mono(*decode(path, start, end), str(path))
+
+
+def mono(samples: np.ndarray, rate: int, name: str) -> Signal:
+    """Samples (S, channels) as a signal (S,).
+
     Channels are averaged. Any sample rate is converted with soxr.
 
     Raises:
-        AudioError: as `decode`, or under `SHORTEST`.
+        AudioError: under `SHORTEST`.
     """
-    samples, rate = decode(path, start, end)
     length = len(samples) / rate
     if length < SHORTEST:
         raise AudioError(
-            f"{path}: {length:.2f} s long; affekt needs at least {SHORTEST} s, "
-            "so leave it out of the corpus"
+            f"{name}: {length:.2f} s long; affekt needs at least {SHORTEST} s, so leave it out"
         )
     if samples.shape[1] > 2:
-        _tell_once(path, samples.shape[1])
-    mono = samples.mean(axis=1)
+        _tell_once(name, samples.shape[1])
+    averaged = samples.mean(axis=1)
     if rate == RATE:
-        return mono
+        return averaged
     import soxr
 
-    return soxr.resample(mono, rate, RATE, quality="HQ")
+    return soxr.resample(averaged, rate, RATE, quality="HQ")
 
 
 _told: set[int] = set()  # numbers of channels that this process has warned of
 
 
-def _tell_once(path: Path, channels: int) -> None:
+def _tell_once(name: str, channels: int) -> None:
     """Warn of the first file with so many channels; a corpus of them is worth one message."""
     if channels not in _told:
         _told.add(channels)
         log.warning(
             "%s: has %d channels, averaged to one, as in every file with so many; "
             "write the channel you want to a file of its own if that is not right",
-            path,
+            name,
             channels,
         )
-
-
-def decode(path: Path, start: float = 0.0, end: float | None = None) -> tuple[np.ndarray, int]:
-    """Samples (S, channels) in float32 at the file's own rate, and that rate.
-
-    Raises:
-        AudioError: "path: what is wrong; what would do" for a file that is missing, empty, not
-            audio, damaged, truncated or not finite, and for a span that is not in it.
-    """
-    if not path.is_file():
-        raise _unusable(path, "no such file", "check the folder given with --data")
-    try:
-        if path.stat().st_size == 0:
-            raise _unusable(path, "the file is empty", "copy it again from its source")
-        promise = containers.promise(path)
-        if promise == "cut":
-            raise _unusable(path, "the file is truncated", "copy it again from its source")
-        if promise == "none":
-            what = "an MP3 of varying bit rate that does not say its length"
-            raise _unusable(path, what, "convert it to .wav or .flac")
-        with _Stream(path) as file:
-            exact = promise == "kept" and file.frames < UNKNOWN
-            samples, rate = _stretch(file, start, end, exact=exact), file.samplerate
-    except DAMAGE as e:
-        reason = getattr(e, "error_string", str(e)).strip().rstrip(".").replace(";", ",")
-        what = f"not readable as audio ({reason})"
-        advice = "affekt reads .wav .flac .ogg .mp3, so convert it or copy it again"
-        raise _unusable(path, what, advice) from e
-    if not np.isfinite(samples).all():
-        advice = "export it again as 16-bit PCM"
-        raise _unusable(path, "holds NaN or infinite samples", advice)
-    return samples, rate
-
-
-def _unusable(path: Path | str, what: str, advice: str) -> AudioError:
-    return AudioError(f"{path}: {what}; {advice}")
-
-
-class _Stream(soundfile.SoundFile):
-    """Reads on without asking for its place: in a FLAC of unknown length that is an error."""
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _stretch(file: _Stream, start: float, end: float | None, *, exact: bool) -> np.ndarray:
-    """The samples (S, channels) of a file just opened from `start` to `end`.
-
-    Args:
-        file: just opened.
-        start: seconds.
-        end: seconds; None for the end of the file.
-        exact: whether it holds as many samples as it says; if not, its end is where reading ends.
-    """
-    if not exact:
-        samples = _blocks(file, file.frames if end is None else round(end * file.samplerate))
-        first, last = _place(file, start, end, total=len(samples))
-        return samples[first:last]
-    first, last = _place(file, start, end, total=file.frames)
-    file.seek(first)
-    samples = _blocks(file, last - first)
-    if len(samples) < last - first:
-        found, promised = (n / file.samplerate for n in (len(samples), last - first))
-        what = f"ends after {found:.2f} s of {promised:.2f} s, the file is truncated"
-        raise _unusable(file.name, what, "copy it again from its source")
-    return samples
-
-
-def _place(file: _Stream, start: float, end: float | None, *, total: int) -> tuple[int, int]:
-    """The first sample of a span and the one behind its last, in a file of `total` samples."""
-    rate = file.samplerate
-    first, last = round(start * rate), total if end is None else round(end * rate)
-    if not total:
-        what = "holds no samples, or its header does not say how many"
-        raise _unusable(file.name, what, "copy it again from its source, or convert it")
-    if not 0 <= first < last <= total + rate // 10:  # 0.1 s of grace for rounded labels
-        until = "its end" if end is None else f"{end} s"
-        what = f"the span {start} s to {until} does not lie within the file's {total / rate:.2f} s"
-        raise _unusable(file.name, what, "check start and end")
-    return first, min(last, total)
-
-
-def _blocks(file: _Stream, wanted: int) -> np.ndarray:
-    """At most `wanted` samples (S, channels); memory only for those that are there."""
-    blocks = []
-    while not blocks or (wanted and len(blocks[-1]) == BLOCK):
-        blocks.append(file.read(min(wanted, BLOCK), dtype="float32", always_2d=True))
-        wanted -= len(blocks[-1])
-    return np.concatenate(blocks)
 
 
 def seconds(utterance: Utterance, steps: Sequence[Step] = ()) -> float:

@@ -5,8 +5,8 @@ Xing or Info frame from its first bit rate. A FLAC that ends early is an error o
 """
 
 import struct
-from pathlib import Path
-from typing import BinaryIO, Literal
+from io import BufferedIOBase
+from typing import Literal
 
 Promise = Literal["kept", "cut", "estimated", "none"]
 
@@ -21,25 +21,25 @@ BIT_RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
 RATES = (44_100, 48_000, 32_000)
 
 
-def promise(path: Path) -> Promise:
-    """What became of the length that a file promises.
+def promise(file: BufferedIOBase) -> Promise:
+    """What became of the length that a file promises, which is open and read from its start.
 
     "cut": there is less than the container says. "estimated": an MP3 of one bit rate that does not
     say its length, so about what its size gives. "none": the same with several bit rates.
     """
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
-            return "cut" if _wav_is_cut(file, ">" if head[:4] == b"RIFX" else "<") else "kept"
-        if head[:4] == b"OggS":
-            return "cut" if _ogg_is_cut(file) else "kept"
-        if path.suffix.lower() == ".mp3":
-            file.seek(0)
-            return _mp3(file.read())
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
+        return "cut" if _wav_is_cut(file, ">" if head[:4] == b"RIFX" else "<") else "kept"
+    if head[:4] == b"OggS":
+        return "cut" if _ogg_is_cut(file) else "kept"
+    if head[:3] == b"ID3" or _mp3_frame(head[:4])[1]:
+        file.seek(0)
+        return _mp3(file.read())
     return "kept"
 
 
-def _wav_is_cut(file: BinaryIO, order: str) -> bool:
+def _wav_is_cut(file: BufferedIOBase, order: str) -> bool:
     size = file.seek(0, 2)
     at, long = 12, 0
     while at + 8 <= size:
@@ -54,7 +54,7 @@ def _wav_is_cut(file: BinaryIO, order: str) -> bool:
     return False
 
 
-def _ogg_is_cut(file: BinaryIO) -> bool:
+def _ogg_is_cut(file: BufferedIOBase) -> bool:
     size = file.seek(0, 2)
     file.seek(max(0, size - LARGEST_PAGE))
     tail = file.read()

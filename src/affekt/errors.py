@@ -5,6 +5,7 @@ AffektError            a user's mistake: one message that says what, what was gi
   CorpusError          a folder or manifest that is not what it should be
   AudioError           a recording that cannot be used
   EncoderError         a checkpoint that is missing, or not what it should be
+  ModelError           a model folder that is missing, not whole, or not what it should be
   ProtocolError        a division of a corpus that cannot be made, or that leaks
   RunError             a run folder that is missing, incomplete or does not fit the request
   MissingExtraError    an optional package that is not installed
@@ -37,6 +38,10 @@ class AudioError(AffektError):
 
 class EncoderError(AffektError):
     """A checkpoint is missing, or is not what it should be."""
+
+
+class ModelError(AffektError):
+    """A model folder is missing, not whole, or not what it should be."""
 
 
 class ProtocolError(AffektError):

@@ -146,3 +146,14 @@ class Interval:
     low: float
     high: float
     n: int  # utterances
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A stretch of a recording, judged."""
+
+    start: float  # seconds
+    end: float  # seconds
+    label: str
+    score: float  # of the class with the highest score, also where the label is "uncertain"
+    scores: dict[str, float]  # one per class; they sum up to 1 if they are probabilities

@@ -27,6 +27,8 @@ def without_dropout(module):
     for part in module.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
+        if isinstance(getattr(part, "dropout", None), float):  # of attention
+            part.dropout = 0.0
     return module
 
 

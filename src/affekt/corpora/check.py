@@ -12,6 +12,7 @@ import numpy as np
 from affekt import audio
 from affekt.audio import RATE, SHORTEST
 from affekt.corpora.card import Card
+from affekt.decoding import decode
 from affekt.errors import AudioError
 from affekt.labels import order
 from affekt.types import Corpus, Utterance
@@ -196,7 +197,7 @@ def _twice(sound: list[tuple[Utterance, Recording]]) -> Iterator[Finding]:
 
 def _heard(u: Utterance) -> Recording:
     try:
-        samples, rate = audio.decode(u.audio, u.start, u.end)
+        samples, rate = decode(u.audio, u.start, u.end)
     except AudioError as e:
         return Recording(error=str(e).removeprefix(f"{u.audio}: "))
     return Recording(

@@ -15,15 +15,29 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from transformers import AttentionInterface
 
 from affekt.encoders.frames import valid
 from affekt.encoders.wavlm_attention import FusedAttention
+from affekt.nn import dropout
 
 VARIANCE_FLOOR = 1e-7  # under the root, where a wave is normalised; that of the preprocessor
 
 TOGETHER = 8  # utterances that go through the transformer at once, where lengths differ
 
 Mask = Bool[Tensor, "B T"] | None  # None: no frame is padding
+
+
+def _attend(
+    module: nn.Module, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, **given: Any
+) -> tuple[Tensor, None]:
+    """Attention as transformers asks for it; no weights."""
+    attended = dropout.attention(q, k, v, mask, given["dropout"])
+    return attended.transpose(1, 2).contiguous(), None
+
+
+ATTENTION = "affekt"
+AttentionInterface.register(ATTENTION, _attend)
 
 
 class WaveTransformer(nn.Module):
@@ -44,6 +58,8 @@ class WaveTransformer(nn.Module):
         self.dim = model.config.hidden_size
         self.width = model.config.conv_dim[-1]  # C, of the last convolution
         self.hop = prod(model.config.conv_stride)  # samples from one frame to the next
+        dropout.exchange(model)
+        model.config._attn_implementation = ATTENTION
         if self.gated:
             for layer in model.encoder.layers:
                 layer.attention = FusedAttention(layer.attention)

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
+from affekt.nn.dropout import attention
+
 
 class FusedAttention(WavLMAttention):
     """A `WavLMAttention` with the same weights under the same names, and another way through.
@@ -52,7 +54,5 @@ class FusedAttention(WavLMAttention):
             project(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        attended = nn.functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=bias.to(q.dtype), dropout_p=self.dropout if self.training else 0.0
-        )
+        attended = attention(q, k, v, bias.to(q.dtype), self.dropout if self.training else 0.0)
         return self.out_proj(attended.transpose(1, 2).flatten(2)), None, position_bias

@@ -13,6 +13,7 @@ import numpy as np
 from affekt import audio, disk
 from affekt.audio import RATE, Signal
 from affekt.corpora.files import recordings
+from affekt.decoding import decode
 from affekt.errors import AudioError, CorpusError, RunError
 from affekt.threads import in_turn
 
@@ -151,7 +152,7 @@ def _recordings(folder: Path) -> list[Path]:
 def _measured(path: Path) -> tuple[int, str] | AudioError:
     """How many samples a recording has at 16 kHz and a key of what it sounds like."""
     try:
-        samples, rate = audio.decode(path)
+        samples, rate = decode(path)
     except AudioError as e:
         return e
     return len(samples) * RATE // rate, audio.hash_of(samples)

@@ -1,0 +1,1 @@
+"""Trained models at work: any audio in, emotions out."""

@@ -1,0 +1,68 @@
+"""Logits of many signals by a network: like lengths together, every core or the GPU busy.
+
+What is said of a signal depends on nothing else. Axes: B batch, N signals, K classes.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from affekt import audio
+from affekt.audio import RATE, SHORTEST, Signal
+from affekt.batches import sorted_batches, waves
+from affekt.encoders.frames import Waves
+from affekt.threads import cores, in_turn, one_thread_each
+
+Network = Callable[[Waves], Float[Tensor, "B K"]]
+ON_GPU = 64  # signals in a batch
+SECONDS_ON_GPU = 320.0  # of a batch, with its padding
+# On a CPU a core takes batches of its own. Padding costs as much as sound, and a large network
+# gains nothing from a batch; a small one is kept from waiting for Python.
+ON_CPU = 4
+SECONDS_ON_CPU = 12.0
+
+
+class Hearing:
+    """A network that hears signals at 16 kHz.
+
+    Args:
+        network: from a padded batch of signals to logits.
+        steps: of the audio, before the network, as in training.
+        device: where the network is.
+    """
+
+    def __init__(
+        self, network: Network, *, steps: Sequence[audio.Step] = (), device: torch.device
+    ) -> None:
+        self.network = network
+        self.steps = steps
+        self.device = device
+
+    @torch.inference_mode()
+    def __call__(self, signals: Sequence[Signal]) -> np.ndarray:
+        """Logits (N, K) in the order of the signals."""
+        ready = [torch.from_numpy(np.ascontiguousarray(self._prepared(s))) for s in signals]
+        lengths = [len(signal) for signal in ready]
+        on_cpu = self.device.type == "cpu"
+        size, seconds = (ON_CPU, SECONDS_ON_CPU) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
+        batches = sorted_batches(lengths, size, round(seconds * RATE))[::-1]  # the longest first
+
+        def hear(numbers: list[int]) -> Float[Tensor, "B K"]:
+            with torch.inference_mode():  # a state of each thread
+                return self.network(waves([ready[n] for n in numbers]).to(self.device))
+
+        several = on_cpu and len(batches) > 1 and cores() > 1
+        with one_thread_each() if several else nullcontext():
+            made = list(in_turn(hear, batches, workers=cores() if several else 1))
+        order = [n for batch in batches for n in batch]
+        rows = torch.cat(made).double().cpu().numpy()
+        return rows[np.argsort(order)]
+
+    def _prepared(self, signal: Signal) -> Signal:
+        """After all steps; as it came where they would leave too little to judge."""
+        made = audio.prepare(signal, self.steps)
+        return made if len(made) >= SHORTEST * RATE else signal

@@ -1,0 +1,149 @@
+"""One call for every kind of model: any audio in, emotions out.
+
+    predictor = affekt.Predictor.load()
+    predictor("call.wav")           [{"label": "neutral", "score": 0.81}, ...]
+
+Axes: N signals, S samples of each, K classes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from affekt.audio import RATE, Signal
+from affekt.errors import AffektError, AudioError
+from affekt.inference.given import Given, label, signal
+from affekt.threads import cores, in_turn
+from affekt.types import Segment
+
+Logits = Callable[[Sequence[Signal]], np.ndarray]  # (N, K) of N signals at 16 kHz
+Activation = Literal["softmax", "sigmoid", "none"]
+TOGETHER = 64  # recordings that are held at once, so that like lengths meet
+UNCERTAIN = "uncertain"  # the label of what is less sure than a caller wants
+DEFAULT = "affekt/emodb"  # comes with affekt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A trained model, whatever it is made of.
+
+    Args:
+        labels: of the classes, in the order of the columns of `logits`.
+        logits: of signals at 16 kHz; what is said of one does not depend on the others.
+        name: what the model is called in messages.
+        temperature: that logits are divided by, fitted on dev data (Guo et al. 2017).
+        activation: from logits to scores.
+        about: the model's own words: how it was trained and tested.
+    """
+
+    labels: Sequence[str]
+    logits: Logits
+    name: str
+    temperature: float = 1.0
+    activation: Activation = "softmax"
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, model: str | Path = DEFAULT, *, revision: str | None = None) -> "Predictor":
+        """The model in a folder, on the hub, or one that comes with affekt.
+
+        Args:
+            model: what `affekt run` wrote, or a model folder in it; what `affekt export` wrote; a
+                checkpoint of transformers for the classification of audio; or an id on the hub.
+            revision: on the hub.
+
+        Raises:
+            AffektError: there is no model, or it is not whole.
+        """
+        from affekt.inference import models
+
+        return models.load(str(model), revision)
+
+    def __call__(
+        self, given: Given | list[Given], *, top_k: int | None = None
+    ) -> list[dict[str, Any]] | list[list[dict[str, Any]]]:
+        """Labels and scores of a recording, the highest score first; of a list, a list of them.
+
+        Args:
+            given: a path, bytes, an open file, (samples, rate), or {"array", "sampling_rate"}.
+            top_k: so many labels; all without.
+
+        Raises:
+            AudioError: a recording cannot be read.
+        """
+        if not isinstance(given, list):
+            return self([given], top_k=top_k)[0]  # pyright: ignore[reportReturnType]
+        rows = []
+        for _, found in self.each(given):
+            if isinstance(found, AudioError):
+                raise found
+            ranked = sorted(found.scores.items(), key=lambda pair: -pair[1])[:top_k]
+            rows.append([{"label": name, "score": score} for name, score in ranked])
+        return rows
+
+    def each(
+        self,
+        given: Iterable[Given],
+        *,
+        min_confidence: float = 0.0,
+        longest: float | None = None,
+    ) -> Iterator[tuple[str, Segment | AudioError]]:
+        """What is said of each recording as a whole, or why nothing can be; in their order.
+
+        There may be no end of recordings: some are decoded while others are judged.
+
+        Args:
+            given: recordings.
+            min_confidence: under this score a label is `UNCERTAIN`.
+            longest: seconds of a recording; longer ones are refused.
+        """
+
+        def read(one: Given) -> tuple[str, Signal | AudioError]:
+            try:
+                return label(one), signal(one, longest=longest)
+            except AudioError as e:
+                return label(one), e
+
+        with closing(in_turn(read, given, ahead=TOGETHER + cores())) as stream:
+            while chunk := list(islice(stream, TOGETHER)):
+                signals = [found for _, found in chunk if not isinstance(found, AudioError)]
+                rows = iter(self.scores(signals))
+                for name, found in chunk:
+                    if isinstance(found, AudioError):
+                        yield name, found
+                    else:
+                        end = len(found) / RATE
+                        yield name, self.segment(0.0, end, next(rows), min_confidence)
+
+    def scores(self, signals: Sequence[Signal]) -> np.ndarray:
+        """(N, K) of signals at 16 kHz: probabilities, unless the model was made for other ones."""
+        if not len(signals):
+            return np.zeros((0, len(self.labels)))
+        logits = np.asarray(self.logits(signals), np.float64) / self.temperature
+        if not np.isfinite(logits).all():
+            raise AffektError(f"{self.name}: gives scores that are no numbers; take another model")
+        if self.activation == "none":
+            return logits
+        if self.activation == "sigmoid":
+            return 1.0 / (1.0 + np.exp(-logits))
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def segment(
+        self, start: float, end: float, scores: np.ndarray, min_confidence: float = 0.0
+    ) -> Segment:
+        """A stretch from `start` to `end` (seconds) with the scores (K,) of its classes."""
+        best = int(scores.argmax())
+        sure = float(scores[best]) >= min_confidence
+        return Segment(
+            start=start,
+            end=end,
+            label=self.labels[best] if sure else UNCERTAIN,
+            score=float(scores[best]),
+            scores=dict(zip(self.labels, map(float, scores), strict=True)),
+        )
