@@ -181,5 +181,5 @@ def test_a_model_without_its_text_encoder_is_refused(checkpoint, roberta, emodb_
     file = run / "seed-0/fold-03/model/model.safetensors"
     weights = {n: w for n, w in load_file(file).items() if "prompts.text" not in n}
     save_file(weights, file, {"classes": "angry\nhappy\nneutral\nsad"})
-    with pytest.raises(RunError, match="head.prompts.text.* does not fit the run's recipe"):
+    with pytest.raises(RunError, match="head.prompts.text.* is missing"):
         trained.load(run)

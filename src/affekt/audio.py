@@ -151,6 +151,12 @@ def prepare(
     return signal
 
 
+def prepared(signal: Signal, steps: Sequence[Step]) -> Signal:
+    """The signal to be judged: after all steps, or as it came where too little would be left."""
+    made = prepare(signal, steps)
+    return made if len(made) >= SHORTEST * RATE else signal
+
+
 class TrimSilence:
     """Cut the quiet ends: frames whose energy lies `below` dB under the loudest one."""
 

@@ -6,13 +6,18 @@ waits until a classifier is made.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from affekt import disk
+from affekt.errors import ModelError
 from affekt.labels import order
 from affekt.types import Fold, Prediction, Utterance
 
+# Beside the types that skops trusts; `_refuse_loose_trees` looks at what it does not.
+TRUSTED = ["sklearn.tree._tree.Tree"]
 RIDGE = 1e-6  # added to the diagonal of a W without inverse; standardised features have variance 1
 
 
@@ -148,6 +153,50 @@ def _weight(balanced: bool) -> str | None:
     return "balanced" if balanced else None
 
 
+def save(classifier: Classifier, file: Path) -> None:
+    """Write a fitted classifier, without pickle."""
+    from skops import io
+
+    parts = [{"name": type(t).__name__, **vars(t)} for t in classifier.transforms]
+    disk.write_bytes(file, io.dumps({"estimator": classifier.estimator, "transforms": parts}))
+
+
+def load(file: Path) -> Classifier:
+    """The classifier that `save` wrote.
+
+    Raises:
+        ModelError: it is damaged, or something else.
+    """
+    from skops import io
+
+    made = {"Standardise": Standardise, "WCCN": WCCN}
+    try:
+        content = io.load(file, trusted=TRUSTED)
+        classifier = Classifier(content["estimator"], wccn=False, alpha=0.0)
+        classifier.transforms = []
+        for part in content["transforms"]:
+            transform = made[part.pop("name")]()
+            vars(transform).update(part)
+            classifier.transforms.append(transform)
+        _refuse_loose_trees(classifier.estimator)
+    except Exception as e:  # whatever a damaged archive raises
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise ModelError(f"{file}: no classifier of affekt ({reason}); copy it again") from e
+    return classifier
+
+
+def _refuse_loose_trees(estimator: Any) -> None:
+    """Refuse trees with nodes or features that are not there: scikit-learn would not look."""
+    for tree in (member.tree_ for member in getattr(estimator, "estimators_", ())):
+        children = np.stack([tree.children_left, tree.children_right])
+        inner = children[0] >= 0
+        later = children[:, inner] > np.flatnonzero(inner)  # so that every path ends
+        if not (later & (children[:, inner] < tree.node_count)).all():
+            raise ValueError("a tree with nodes that are not there")
+        if not (tree.feature[inner] < tree.n_features).all() or (tree.feature[inner] < 0).any():
+            raise ValueError("a tree with features that are not there")
+
+
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "random-forest": random_forest,
     "linear-svm": linear_svm,
@@ -166,7 +215,7 @@ def classify(
         classifier: built with the same seed.
         seed: what the predictions are labelled with.
     """
-    classifier.fit(_stack(fold.train, features), np.array([u.emotion for u in fold.train]))
+    fitted(fold, features, classifier)
     table = classifier.probabilities(_stack(fold.test, features))
     classes = order(classifier.classes)
     table = table[:, [classifier.classes.index(c) for c in classes]]
@@ -185,6 +234,11 @@ def classify(
         )
         for u, row in zip(fold.test, table, strict=True)
     ]
+
+
+def fitted(fold: Fold, features: Mapping[str, np.ndarray], classifier: Classifier) -> Classifier:
+    """The classifier, fitted to the train utterances of `fold`."""
+    return classifier.fit(_stack(fold.train, features), np.array([u.emotion for u in fold.train]))
 
 
 def _stack(utterances: tuple[Utterance, ...], features: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -78,7 +78,7 @@ def run(
     about = {"corpora": described, "encoder": identity(recipe), "skipped": ready.skipped}
     run_folder.bind(out, ready.folds, about | {"notes": notes(recipe, ready.folds)})
     _add_environment(out / "environment.json", began | {"jobs": jobs}, 0.0)
-    if _train(recipe, ready, out=out, jobs=jobs, progress=progress):
+    if trained := _train(recipe, ready, out=out, jobs=jobs, progress=progress):
         took = time.monotonic() - started
         _add_environment(out / "environment.json", began | {"jobs": jobs}, took)
     progress("report", 0, 1)
@@ -86,6 +86,10 @@ def run(
 
     report(out)
     progress("report", 1, 1)
+    if trained or not any((out / "model").rglob("config.json")):
+        from affekt.inference.bundling import bundle_run
+
+        bundle_run(out)
     return out
 
 
@@ -372,13 +376,17 @@ def _tell(progress: Progress, every: Sequence[tuple[int, Fold]], left: Sequence[
 
 
 def _classify(
-    clips: Clips, recipe: Recipe, seed: int, fold: Fold, _: object, __: object
+    clips: Clips, recipe: Recipe, seed: int, fold: Fold, _: object, model: Path
 ) -> list[Prediction]:
-    from affekt.classical import CLASSIFIERS, classify
+    from affekt.classical import CLASSIFIERS, classify, save
 
     assert recipe.classifier
     classifier = build(CLASSIFIERS, recipe.classifier, "classifier", seed)
-    return classify(protocols.balanced(fold, recipe.balance), clips, classifier, seed=seed)
+    fold = protocols.balanced(fold, recipe.balance)
+    judged = classify(fold, clips, classifier, seed=seed)
+    model.mkdir(parents=True, exist_ok=True)
+    save(classifier, model / "classifier.skops")
+    return judged
 
 
 def _fit(

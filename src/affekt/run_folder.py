@@ -27,6 +27,7 @@ FILES = (
     "similarity.json",
 )
 MARK = "# The whole recipe of a run, defaults filled in; written by affekt run\n"
+MODEL = "model"  # the folder of the model that a run leaves
 CHECKPOINTS = "checkpoints"  # of a fold that is being trained
 ELSE = "choose another folder with --out, or start over with --overwrite"
 # What may change between two calls without changing a result.
@@ -116,14 +117,18 @@ def _content(folds: Sequence[Fold]) -> str:
 def clear(out: Path) -> None:
     """Remove a run, and nothing but a run."""
     _refuse_strangers(out)
-    for path in out.glob("seed-*"):
-        shutil.rmtree(path)
+    for path in [*out.glob("seed-*"), out / MODEL]:
+        shutil.rmtree(path, ignore_errors=True)
     for name in FILES:
         (out / name).unlink(missing_ok=True)
 
 
+def _is_own(name: str) -> bool:
+    return name in (*FILES, MODEL) or name.startswith("seed-")
+
+
 def _refuse_strangers(out: Path) -> None:
-    refuse_strangers(out, MARK, lambda n: n in FILES or n.startswith("seed-"), "run")
+    refuse_strangers(out, MARK, _is_own, "run")
 
 
 def refuse_strangers(out: Path, mark: str, own: Callable[[str], bool], what: str) -> None:

@@ -1,7 +1,7 @@
 """Recognisers that a run left, ready to hear recordings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from affekt.batches import UtteranceDataset, in_order
 from affekt.encoders import ENCODERS
 from affekt.encoders.speech import processor
 from affekt.errors import AudioError, RunError, nearest
+from affekt.inference.hearing import Hearing
+from affekt.inference.predictor import Predictor
 from affekt.nn.recogniser import Output, Recogniser
 from affekt.nn.standardise import Standardise
-from affekt.parts import build, find
+from affekt.parts import build, options
 from affekt.recipe import Recipe
 from affekt.signals import Signals
 from affekt.training.fit import recogniser
@@ -30,8 +32,26 @@ class Trained:
 
     model: Recogniser
     classes: list[str]
-    steps: Sequence[audio.Step]  # of the audio, before the encoder
+    recipe: Recipe
     name: str  # what it is called in messages
+    temperature: float = 1.0  # that logits are divided by
+    about: Mapping[str, Any] = field(default_factory=dict)  # how it was trained and tested
+
+    @property
+    def steps(self) -> list[audio.Step]:
+        """What is done to the audio before the encoder."""
+        return [build(audio.STEPS, step, "audio step") for step in self.recipe.audio]
+
+    def predictor(self) -> Predictor:
+        """The same as one that is asked for any audio."""
+        hearing = Hearing(lambda waves: self.model(waves).logits, steps=self.steps)
+        return Predictor(
+            labels=self.classes,
+            logits=hearing,
+            name=self.name,
+            temperature=self.temperature,
+            about=self.about,
+        )
 
     @torch.inference_mode()
     def hear(self, files: Sequence[Path]) -> list[Output]:
@@ -56,55 +76,99 @@ class Trained:
 
 
 def load(
-    run: Path, *, seed: int | None = None, fold: str | None = None, corpus: str | None = None
+    folder: Path, *, seed: int | None = None, fold: str | None = None, corpus: str | None = None
 ) -> Trained:
-    """A recogniser of a run.
+    """A recogniser of a run, or the one of a model folder.
 
     Args:
-        run: the folder that `affekt run` wrote.
-        seed: one of the recipe's; the first if not given.
+        folder: that `affekt run` wrote, or a model folder.
+        seed: of a run, one of the recipe's; the first if not given.
         fold: likewise.
         corpus: whose model, where the last stages were per corpus.
 
     Raises:
         RunError: there is no run, no such seed or fold, or its model is not there or damaged.
+        ModelError: a model folder is not whole.
     """
-    from safetensors import SafetensorError, safe_open
+    from affekt.inference import bundle
 
-    if not (run / "recipe.toml").is_file():
-        raise RunError(f"{run}: no run there; give the folder that affekt run wrote")
-    recipe = Recipe.load(run / "recipe.toml")
+    if bundle.is_one(folder):
+        if seed is not None or fold is not None or corpus is not None:
+            raise RunError(f"{folder}: one model, of no seed, fold or corpus; leave them out")
+        found = bundle.read(folder)
+        if not isinstance(found, Trained):
+            raise RunError(f"{folder}: a classifier of scikit-learn, which embeds nothing")
+        return found
+    if not (folder / "recipe.toml").is_file():
+        raise RunError(f"{folder}: no run there; give the folder that affekt run wrote")
+    recipe = Recipe.load(folder / "recipe.toml")
     if recipe.pooling is None:
-        raise RunError(f"{run}: a classifier of scikit-learn, of which no model is kept")
-    folder = _folder(run, seed, fold)
-    file = folder / "model" / (corpus or "") / "model.safetensors"
+        raise RunError(f"{folder}: a classifier of scikit-learn; give its model folder")
+    place = place_of(folder, seed, fold)
+    file = place / "model" / (corpus or "") / "model.safetensors"
     if not file.is_file():
-        own = sorted(path.parent.name for path in (folder / "model").glob("*/model.safetensors"))
+        own = sorted(path.parent.name for path in (place / "model").glob("*/model.safetensors"))
         why = f"name a corpus, one of {', '.join(own)}" if own else "run the recipe again"
         raise RunError(f"{file}: no model there; {why}")
     try:
-        with safe_open(file, "pt") as opened:
-            classes = (opened.metadata() or {})["classes"].split("\n")
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError) as e:
-        raise RunError(f"{file} is damaged ({e}); remove {folder} and run the recipe again") from e
-    encoder: Any = build(ENCODERS, recipe.encoder, "encoder")
-    standardise = None
-    if getattr(find(ENCODERS, recipe.encoder.name, "encoder"), "standardise", False):
-        standardise = Standardise(encoder.layers, encoder.dim)
-    model = recogniser(
+        classes, weights = opened(file)
+        model = assembled(recipe, classes, weights)
+    except ValueError as e:
+        raise RunError(f"{file}: {e}; remove {place} and run the recipe again") from e
+    return Trained(model, classes, recipe, str(place))
+
+
+def opened(file: Path) -> tuple[list[str], dict[str, torch.Tensor]]:
+    """The classes and weights in a file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as content:
+            classes = (content.metadata() or {})["classes"].split("\n")
+            return classes, {n: content.get_tensor(n) for n in content.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, OSError) as e:
+        raise ValueError(f"is damaged ({e})") from e
+
+
+def assembled(
+    recipe: Recipe, classes: Sequence[str], weights: Mapping[str, torch.Tensor]
+) -> Recogniser:
+    """The network of a recipe with its encoder and these weights, as it is judged.
+
+    Raises:
+        ValueError: a weight is missing, left over, or of another shape.
+    """
+    model = untrained(recipe, classes)
+    there = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    odd = [name for name, w in weights.items() if there.get(name) != w.shape]
+    frozen = recipe.encoder.options.get("trainable", "none") == "none"
+    odd += [n for n in there if n not in weights and not (frozen and n.startswith("encoder."))]
+    if odd:
+        raise ValueError(f"{odd[0]} is missing, left over or of another shape than the recipe's")
+    model.load_state_dict(dict(weights), strict=False)
+    return model.eval().to(processor())
+
+
+def untrained(recipe: Recipe, classes: Sequence[str]) -> Recogniser:
+    """The network of a recipe with its encoder."""
+    if recipe.encoder.name == "opensmile":
+        from affekt.encoders.functionals import Functionals
+
+        encoder: Any = Functionals(**options(ENCODERS, recipe.encoder, "encoder"))
+    else:
+        encoder = build(ENCODERS, recipe.encoder, "encoder")
+    scales = getattr(encoder, "standardise", False)
+    standardise = Standardise(encoder.layers, encoder.dim) if scales else None
+    return recogniser(
         recipe, encoder.layers, encoder.dim, classes, encoder=encoder, standardise=standardise
     )
-    found = model.load_state_dict(weights, strict=False)
-    frozen = recipe.encoder.options.get("trainable", "none") == "none"
-    lacking = [k for k in found.missing_keys if not (frozen and k.startswith("encoder."))]
-    if odd := [*found.unexpected_keys, *lacking]:
-        raise RunError(f"{file}: {odd[0]} does not fit the run's recipe; run it again")
-    steps = [build(audio.STEPS, step, "audio step") for step in recipe.audio]
-    return Trained(model.eval().to(processor()), classes, steps, str(folder))
 
 
-def _folder(run: Path, seed: int | None, fold: str | None) -> Path:
+def place_of(run: Path, seed: int | None, fold: str | None) -> Path:
     """The folder of a seed and fold, the first ones if they are not named."""
     from affekt.protocols.grouping import natural
 

@@ -9,6 +9,9 @@ from typing import Literal
 from affekt.errors import CorpusError, ProtocolError
 
 Sharing = Literal["none", "dev", "all"]
+WHOLE = (
+    "whole"  # the fold that a model is trained on which is to be used: it leaves nothing to test
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,7 @@ class Fold:
     """One division into train, dev and test; refuses a shared speaker or utterance.
 
     `sharing` says what the protocol's own name admits: 'dev' lets train and dev share speakers,
-    'all' lets all three.
+    'all' lets all three. Only the fold called `WHOLE` has nothing to test.
     """
 
     name: str
@@ -97,7 +100,7 @@ class Fold:
     def __post_init__(self) -> None:
         for a, b in (("train", "test"), ("dev", "test"), ("train", "dev")):
             self._refuse_overlap(a, b)
-        for side in ("train", "test"):
+        for side in ("train",) if self.name == WHOLE else ("train", "test"):
             if not getattr(self, side):
                 raise ProtocolError(f"fold {self.name}: no utterance in {side}")
 

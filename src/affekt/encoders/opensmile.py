@@ -110,12 +110,11 @@ def _extract(
     """(key, row or why there is none), in order; threads, since openSMILE runs outside the GIL."""
     if not missing:
         return
-    opensmile = optional("opensmile", "opensmile")
-    smile = opensmile.Smile(feature_set=opensmile.FeatureSet[features])
+    made = smile(features)
 
     def row(utterance: Utterance) -> np.ndarray | AudioError:
         try:
-            return _row(smile, utterance, steps)
+            return _row(made, utterance, steps)
         except AudioError as e:
             return e
 
@@ -130,18 +129,37 @@ def _row(
 ) -> np.ndarray:
     """The functionals (D,) of one utterance."""
     signal = audio.read(utterance.audio, start=utterance.start, end=utterance.end)
-    signal = audio.prepare(signal, steps)
+    return of_signal(smile, audio.prepare(signal, steps), str(utterance.audio))
+
+
+def of_signal(
+    smile: Callable[[np.ndarray, int], np.ndarray], signal: audio.Signal, name: str
+) -> np.ndarray:
+    """The functionals (D,) of a signal.
+
+    Args:
+        smile: what openSMILE's package gives, see `smile`.
+        signal: at 16 kHz, after all steps.
+        name: what it is called in messages.
+
+    Raises:
+        AudioError: it is silent or too short, or openSMILE gives no numbers.
+    """
     seconds = len(signal) / audio.RATE
     if seconds < audio.SHORTEST or not signal.any():
         problem = "too short" if signal.any() else "silent"
         raise AudioError(
-            f"{utterance.audio}: {problem} after the audio steps ({seconds:.2f} s left); "
-            "leave it out of the corpus"
+            f"{name}: {problem} after the audio steps ({seconds:.2f} s left); leave it out"
         )
     values = smile(signal.clip(-1.0, LOUDEST), audio.RATE)[0, :, 0]
     if not np.isfinite(values).all():
         raise AudioError(
-            f"{utterance.audio}: openSMILE gives {np.isnan(values).sum()} NaN values; "
-            "leave it out of the corpus"
+            f"{name}: openSMILE gives {np.isnan(values).sum()} NaN values; leave it out"
         )
     return values.astype(np.float32)
+
+
+def smile(features: FeatureSet) -> Callable[[np.ndarray, int], np.ndarray]:
+    """openSMILE for a feature set; it may be called by several threads at once."""
+    opensmile = optional("opensmile", "opensmile")
+    return opensmile.Smile(feature_set=opensmile.FeatureSet[features])

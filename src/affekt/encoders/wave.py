@@ -7,7 +7,8 @@ positions, nor the attention. transformers lets it into the first two.
 Axes: B batch, S samples, T frames, C channels of a convolution, D channels of a frame.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Any
 
@@ -98,6 +99,14 @@ class WaveTransformer(nn.Module):
         z = convolve(self.model.feature_extractor.conv_layers, wav, lengths)
         return z.transpose(1, 2)
 
+    def top(self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]) -> Float[Tensor, "B T D"]:
+        """The last of those layers alone, none of the others kept."""
+        return deque(self.layers_of(self.projected(z), frames), maxlen=1)[0]
+
+    def projected(self, z: Float[Tensor, "B T C"]) -> Float[Tensor, "B T D"]:
+        """What the transformer is given of what was `convolved`."""
+        return self._projected(z)[0]
+
     def onward(
         self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]
     ) -> list[Float[Tensor, "B T D"]]:
@@ -143,6 +152,18 @@ class WaveTransformer(nn.Module):
     def _transformed(
         self, h: Float[Tensor, "B T D"], frames: Int[Tensor, " B"]
     ) -> list[Float[Tensor, "B T D"]]:
+        return list(self.layers_of(h, frames))
+
+    def layers_of(
+        self, h: Float[Tensor, "B T D"], frames: Int[Tensor, " B"], *, normed: bool = True
+    ) -> Iterator[Float[Tensor, "B T D"]]:
+        """One layer after the other of what was projected.
+
+        Args:
+            h: what the transformer is given.
+            frames: how many of each are valid.
+            normed: whether the last one comes after the final norm of pre-norm models.
+        """
         mask = None if bool((frames == h.shape[1]).all()) else valid(frames, h.shape[1])
         encoder = self.model.encoder
         config = self.model.config
@@ -156,14 +177,18 @@ class WaveTransformer(nn.Module):
             extra["position_bias"] = encoder.layers[0].attention.positions(h.shape[1])
         elif mask is not None:
             extra["attention_mask"] = mask[:, None, None].expand(-1, -1, h.shape[1], -1)
-        layers = [h]
-        for layer in encoder.layers:
-            h = layer(h, **extra)
-            h = h[0] if isinstance(h, tuple) else h  # WavLM's hand on the bias
-            layers.append(h)
-        if self.pre_norm:
-            layers[-1] = encoder.layer_norm(h)
-        return layers
+        *below, last = encoder.layers
+        yield h
+        for layer in below:
+            h = _hidden(layer(h, **extra))
+            yield h
+        h = _hidden(last(h, **extra))
+        yield encoder.layer_norm(h) if self.pre_norm and normed else h
+
+
+def _hidden(made: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """What a layer gives; WavLM's hand on the bias as well."""
+    return made[0] if isinstance(made, tuple) else made
 
 
 def convolve(

@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from affekt import audio
-from affekt.audio import RATE, SHORTEST, Signal
+from affekt.audio import RATE, Signal
 from affekt.batches import sorted_batches, waves
 from affekt.encoders.frames import Waves
+from affekt.encoders.speech import processor
 from affekt.threads import cores, in_turn, one_thread_each
 
 Network = Callable[[Waves], Float[Tensor, "B K"]]
@@ -30,22 +31,21 @@ class Hearing:
     """A network that hears signals at 16 kHz.
 
     Args:
-        network: from a padded batch of signals to logits.
+        network: from a padded batch of signals to logits; it lies where `processor` says.
         steps: of the audio, before the network, as in training.
-        device: where the network is.
     """
 
-    def __init__(
-        self, network: Network, *, steps: Sequence[audio.Step] = (), device: torch.device
-    ) -> None:
+    def __init__(self, network: Network, *, steps: Sequence[audio.Step] = ()) -> None:
         self.network = network
         self.steps = steps
-        self.device = device
+        self.device = processor()
 
     @torch.inference_mode()
     def __call__(self, signals: Sequence[Signal]) -> np.ndarray:
         """Logits (N, K) in the order of the signals."""
-        ready = [torch.from_numpy(np.ascontiguousarray(self._prepared(s))) for s in signals]
+        ready = [
+            torch.from_numpy(np.ascontiguousarray(audio.prepared(s, self.steps))) for s in signals
+        ]
         lengths = [len(signal) for signal in ready]
         on_cpu = self.device.type == "cpu"
         size, seconds = (ON_CPU, SECONDS_ON_CPU) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
@@ -61,8 +61,3 @@ class Hearing:
         order = [n for batch in batches for n in batch]
         rows = torch.cat(made).double().cpu().numpy()
         return rows[np.argsort(order)]
-
-    def _prepared(self, signal: Signal) -> Signal:
-        """After all steps; as it came where they would leave too little to judge."""
-        made = audio.prepare(signal, self.steps)
-        return made if len(made) >= SHORTEST * RATE else signal

@@ -19,7 +19,7 @@ from affekt.protocols.divisions import (
     split_files,
 )
 from affekt.protocols.few_shot import few_shot
-from affekt.protocols.folds import SIDES, read, saved, to_json, write
+from affekt.protocols.folds import SIDES, read, saved, to_json, whole, write
 from affekt.protocols.languages import balanced, refuse_lacking, repeats, test_on, train_on
 from affekt.types import Fold
 
@@ -34,6 +34,7 @@ __all__ = [
     "test_on",
     "to_json",
     "train_on",
+    "whole",
     "write",
 ]
 

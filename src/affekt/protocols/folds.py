@@ -7,7 +7,7 @@ from typing import Any
 
 from affekt import disk
 from affekt.errors import ProtocolError
-from affekt.types import Corpus, Fold
+from affekt.types import WHOLE, Corpus, Fold
 
 SIDES = ("train", "dev", "test")
 
@@ -54,3 +54,13 @@ def read(path: Path, corpus: Corpus) -> list[Fold]:
         Fold(name=name, sharing=sharing, **{s: tuple(known[k] for k in row[s]) for s in SIDES})
         for (name, sharing), row in zip(given, sides, strict=True)
     ]
+
+
+def whole(folds: Sequence[Fold], *, dev: bool) -> Fold:
+    """All utterances of these folds to train on; with `dev` but for the dev side of the first."""
+    chosen = folds[0].dev if dev else ()
+    kept = {u.key for u in chosen}
+    every = {u.key: u for fold in folds for side in SIDES for u in getattr(fold, side)}
+    train = tuple(u for key, u in every.items() if key not in kept)
+    sharing = "all" if {u.talker for u in train} & {u.talker for u in chosen} else "none"
+    return Fold(name=WHOLE, train=train, dev=chosen, test=(), sharing=sharing)

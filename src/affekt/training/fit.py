@@ -88,7 +88,7 @@ def train(
     made = fitted(recipe, fold, inputs, seed=seed, steps=steps, kept=kept)
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier try, maybe with other corpora
     for one in made:
-        _save(folder / (one.corpus or ""), one.model, one.classes)
+        save(folder / (one.corpus or ""), one.model, one.classes)
     predictions, vectors = _judged(made, fold.test, recipe, fold=fold.name, seed=seed)
     embeddings: dict[str, tuple[Sequence[Utterance], np.ndarray]] = {}
     for side in recipe.embeddings:
@@ -250,7 +250,7 @@ def _scales(recipe: Recipe, fold: Fold, inputs: Inputs, *, layers: int, dim: int
     return standardise
 
 
-def _save(folder: Path, model: Recogniser, classes: Sequence[str]) -> None:
+def save(folder: Path, model: Recogniser, classes: Sequence[str]) -> None:
     """The weights, but for those of an encoder that its checkpoint holds."""
     folder.mkdir(parents=True, exist_ok=True)
     learnt = model.encoder is not None and any(p.requires_grad for p in model.encoder.parameters())

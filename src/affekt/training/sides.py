@@ -22,8 +22,8 @@ Inputs = Mapping[str, Any]  # by Utterance.key
 
 
 def corpora(fold: Fold) -> list[str]:
-    """The corpora that are tested."""
-    return list(dict.fromkeys(u.corpus for u in fold.test))
+    """The corpora that are tested, or trained on where nothing is tested."""
+    return list(dict.fromkeys(u.corpus for u in fold.test or fold.train))
 
 
 def of_stage(

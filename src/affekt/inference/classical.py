@@ -1,0 +1,74 @@
+"""Classifiers of scikit-learn as predictors. Axes: N signals, K classes, D features."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affekt import audio, classical
+from affekt.audio import Signal
+from affekt.classical import Classifier
+from affekt.encoders import ENCODERS, opensmile
+from affekt.encoders.extract import encode, summaries
+from affekt.inference.predictor import Predictor
+from affekt.labels import order
+from affekt.parts import build, options
+from affekt.recipe import Recipe
+
+LEAST = 1e-12  # of a probability whose logarithm is taken
+
+
+@dataclass(frozen=True)
+class Classical:
+    """A fitted classifier, with what it is given."""
+
+    classifier: Classifier
+    recipe: Recipe
+    name: str
+    temperature: float = 1.0
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[str]:
+        """In the order of scores."""
+        return order(self.classifier.classes)
+
+    def predictor(self) -> Predictor:
+        """The same as one that is asked for any audio."""
+        steps = [build(audio.STEPS, step, "audio step") for step in self.recipe.audio]
+        columns = [self.classifier.classes.index(name) for name in self.classes]
+        vector = self._vector()
+
+        def logits(signals: Sequence[Signal]) -> np.ndarray:
+            rows = [vector(audio.prepared(signal, steps)) for signal in signals]
+            table = self.classifier.probabilities(np.stack(rows).astype(np.float64))
+            return np.log(np.maximum(table[:, columns], LEAST))
+
+        return Predictor(
+            labels=self.classes,
+            logits=logits,
+            name=self.name,
+            temperature=self.temperature,
+            about=self.about,
+        )
+
+    def _vector(self) -> Callable[[Signal], np.ndarray]:
+        """What makes the features (D,) of a signal."""
+        section = self.recipe.encoder
+        if section.name == "opensmile":
+            make = opensmile.smile(options(ENCODERS, section, "encoder")["features"])
+            return lambda signal: opensmile.of_signal(make, signal, "the recording")
+        encoder = build(ENCODERS, section, "encoder")
+        layers = self.recipe.functionals.layers
+        return lambda signal: summaries({"": encode(encoder, signal)}, [""], layers)[""]
+
+
+def load(file: Path, recipe: Recipe, name: str) -> Classical:
+    """The classifier in a file.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    return Classical(classical.load(file), recipe, name)
