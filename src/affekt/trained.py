@@ -10,7 +10,7 @@ import torch
 from affekt import audio
 from affekt.batches import UtteranceDataset, in_order
 from affekt.encoders import ENCODERS
-from affekt.encoders.speech import processor
+from affekt.encoders.speech import Speech, processor
 from affekt.errors import AudioError, RunError, nearest
 from affekt.inference.hearing import Hearing
 from affekt.inference.predictor import Predictor
@@ -41,6 +41,12 @@ class Trained:
     def steps(self) -> list[audio.Step]:
         """What is done to the audio before the encoder."""
         return [build(audio.STEPS, step, "audio step") for step in self.recipe.audio]
+
+    def narrow(self) -> "Trained":
+        """The same, its encoder's weights kept as they are multiplied: it cannot be trained."""
+        if isinstance(self.model.encoder, Speech):
+            self.model.encoder.narrow()
+        return self
 
     def predictor(self) -> Predictor:
         """The same as one that is asked for any audio."""

@@ -1,12 +1,12 @@
 """A model trained on all utterances of a run."""
 
 import pytest
-from toy import FOREST, recipe
 
 import affekt
 from affekt import Predictor
 from affekt.errors import RunError
 from affekt.inference.refit import refit
+from toy import FOREST, recipe
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

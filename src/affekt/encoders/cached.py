@@ -83,6 +83,7 @@ class CachedFrames(Mapping[str, Clip]):
         """The encoder, loaded when the first frames are missing."""
         if self._encoder is None:
             self._encoder = speech.Speech(**self.options).to(self.device)
+            self._encoder.narrow()
         return self._encoder
 
     def fill(self, tick: Callable[[int], None]) -> dict[str, str]:

@@ -148,6 +148,10 @@ class Speech(nn.Module):
         layers, latent = self.network.masked(z, frames, hidden)
         return _padded(layers, frames, self.task(layers[-1], latent, hidden))
 
+    def narrow(self) -> None:
+        """Keep weights as they are multiplied; afterwards they cannot be trained."""
+        narrow(self, self.precision, next(self.parameters()).device)
+
     @contextmanager
     def _computing(self, device: torch.device) -> Iterator[None]:
         gradient = nullcontext() if self.trainable != "none" else torch.no_grad()
@@ -213,6 +217,17 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
     if device.type == "cuda":  # convolutions would take TF32
         return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     return nullcontext()
+
+
+def narrow(model: nn.Module, precision: Precision, device: torch.device) -> None:
+    """Keep in bf16 the weights that are always multiplied so, where a model is never trained.
+
+    The products are the same to the last bit: `computing` rounds the weights, at every call anew.
+    """
+    if precision == "bf16" and has_bf16(device):
+        for part in model.modules():
+            if isinstance(part, nn.Linear | nn.Conv1d):
+                part.to(torch.bfloat16)
 
 
 def processor() -> torch.device:

@@ -35,6 +35,10 @@ class Classical:
         """In the order of scores."""
         return order(self.classifier.classes)
 
+    def narrow(self) -> "Classical":
+        """The same; its encoder is made anew."""
+        return self
+
     def predictor(self) -> Predictor:
         """The same as one that is asked for any audio."""
         steps = [build(audio.STEPS, step, "audio step") for step in self.recipe.audio]

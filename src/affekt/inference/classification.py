@@ -19,7 +19,7 @@ from torch import Tensor
 from affekt.audio import RATE, Signal
 from affekt.encoders import checkpoint
 from affekt.encoders.frames import Waves, valid
-from affekt.encoders.speech import Precision, computing, processor
+from affekt.encoders.speech import Precision, computing, narrow, processor
 from affekt.encoders.wave import WaveTransformer
 from affekt.errors import ModelError
 from affekt.inference.hearing import Hearing
@@ -52,7 +52,9 @@ def load(folder: Path, *, precision: Precision = "bf16") -> Predictor:
     device = processor()
     model.eval().requires_grad_(False).to(device)
     if config.model_type in OWN_WAY and not getattr(config, "add_adapter", False):
-        hear: Any = Hearing(Classification(model, extractor.do_normalize, precision))
+        classify = Classification(model, extractor.do_normalize, precision)
+        narrow(classify.network, precision, device)
+        hear: Any = Hearing(classify)
     else:
         hear = _Whole(model, extractor, precision)
     return Predictor(
@@ -82,14 +84,16 @@ class Classification:
 
     def __call__(self, waves: Waves) -> Float[Tensor, "B K"]:
         """Logits of a padded batch."""
+        # The mean of what is projected is what is projected of the mean.
+        return self.model.classifier(self.model.projector(self.mean(waves)))
+
+    def mean(self, waves: Waves) -> Float[Tensor, "B D"]:
+        """The mixed layers of a padded batch, averaged over time."""
         with computing(self.precision, waves.wav.device):
             frames = self.network.frames(waves.lengths)
-            convolved = self.network.convolved(waves.wav, waves.lengths)
-            h = self._mixed(convolved, frames)
+            h = self._mixed(self.network.convolved(waves.wav, waves.lengths), frames)
         mask = valid(frames, h.shape[1])[..., None]
-        mean = (h.float() * mask).sum(dim=1) / frames[:, None]
-        # The mean of what is projected is what is projected of the mean.
-        return self.model.classifier(self.model.projector(mean))
+        return (h.float() * mask).sum(dim=1) / frames[:, None]
 
     def _mixed(self, z: Float[Tensor, "B T _"], frames: Tensor) -> Float[Tensor, "B T D"]:
         if not self.model.config.use_weighted_layer_sum:

@@ -27,7 +27,7 @@ def load(model: str, revision: str | None = None) -> Predictor:
         if _config(folder).get("model_type") == "affekt":
             from affekt.inference import bundle
 
-            return bundle.read(folder).predictor()
+            return bundle.read(folder).narrow().predictor()
         from affekt.inference import classification
 
         return classification.load(folder)
