@@ -9,6 +9,7 @@ from typing import Literal
 from affekt.errors import CorpusError, ProtocolError
 
 Sharing = Literal["none", "dev", "all"]
+GENDERS = ("female", "male")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
