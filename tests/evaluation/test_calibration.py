@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
+from scipy.stats import binom
 from sklearn.metrics import brier_score_loss, log_loss
 
 from affekt.errors import RunError
@@ -150,6 +151,13 @@ def test_the_calibration_error_is_that_of_a_plain_loop_over_the_bins(judge, bins
     rows = calibration.reliability(judged, bins)
     assert sum(row["n"] for row in rows) == 150
     assert all(row["low"] < row["confidence"] <= row["high"] + 1e-6 for row in rows)
+
+
+def test_the_error_by_chance_is_the_mean_deviation_of_a_binomial():
+    judged = [said("sad", sad=0.7, angry=0.3)] * 40
+    ways = np.arange(41)
+    expected = (np.abs(ways / 40 - 0.7) * binom.pmf(ways, 40, 0.7)).sum()
+    assert calibration.ece_by_chance(judged, draws=4000) == pytest.approx(expected, rel=0.05)
 
 
 def test_models_of_other_classes_are_scaled_among_their_own():

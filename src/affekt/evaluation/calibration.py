@@ -24,6 +24,7 @@ FLOOR = 0.5e-6
 RANGE = 0.05, 20.0  # where a temperature is looked for
 HALVINGS = 60  # of that range
 BINS = 15  # of Guo et al. 2017
+DRAWS = 100  # of what chance alone does
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,20 @@ def ece(judged: Sequence[Prediction], count: int = BINS) -> float:
     rows = reliability(judged, count)
     gaps = [row["n"] * abs(row["accuracy"] - row["confidence"]) for row in rows]
     return float(sum(gaps) / len(judged))
+
+
+def ece_by_chance(
+    judged: Sequence[Prediction], count: int = BINS, *, draws: int = DRAWS, seed: int = 0
+) -> float:
+    """The ECE to expect although every confidence is exactly true, as there are so few predictions.
+
+    The mean over draws in which a label is right with the probability that it was given.
+    """
+    found, rng = chances(judged), np.random.default_rng(seed)
+    here = np.eye(count)[bins(found, count)]
+    gaps = [((rng.random(len(here)) < found.confidence) - found.confidence) @ here
+            for _ in range(draws)]  # fmt: skip
+    return float(np.abs(gaps).sum(axis=1).mean() / len(judged))
 
 
 def reliability(judged: Sequence[Prediction], count: int = BINS) -> list[dict[str, float]]:

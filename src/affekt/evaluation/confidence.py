@@ -34,10 +34,10 @@ def numbers(
 
     Returns:
         `temperatures`: of each seed and fold that has dev predictions. `measures`: ECE, NLL and
-        Brier score as they are, scaled, and the change, with intervals. `said`: mean confidence.
-        `answered`: of each side the curve of risk over coverage, its area, and the coverage at
-        ACCURACIES. `reliability`: accuracy by confidence. `notes`: what to know of it. Where no
-        fold has a temperature, nothing is scaled.
+        Brier score as they are, scaled, and the change, with intervals. `ece_by_chance`: of perfect
+        confidence. `said`: mean confidence. `answered`: of each side the curve of risk over
+        coverage, its area, and the coverage at ACCURACIES. `reliability`: accuracy by confidence.
+        `notes`: what to know of it. Where no fold has a temperature, nothing is scaled.
     """
     dev = predictions.read_dev(run)
     places = list(dict.fromkeys((p.seed, p.fold) for p in judged))
@@ -55,6 +55,7 @@ def numbers(
         "accuracy": float(np.mean([p.label == p.truth for p in judged])),
         "said": {name: _mean_confidence(side) for name, side in sides.items()},
         "measures": measures(sides),
+        "ece_by_chance": calibration.ece_by_chance(judged),
         "answered": {name: answered(side) for name, side in sides.items()},
         "reliability": {name: calibration.reliability(side) for name, side in sides.items()},
     }
@@ -62,9 +63,11 @@ def numbers(
 
 def scaled(judged: Sequence[Prediction], temperatures: dict[Place, float]) -> list[Prediction]:
     """The predictions in their order, each with the temperature of its seed and fold, if any."""
+    at: dict[Place, list[int]] = {}
+    for n, p in enumerate(judged):
+        at.setdefault((p.seed, p.fold), []).append(n)
     found: dict[int, Prediction] = {}
-    for place in dict.fromkeys((p.seed, p.fold) for p in judged):
-        rows = [n for n, p in enumerate(judged) if (p.seed, p.fold) == place]
+    for place, rows in at.items():
         part = calibration.scaled([judged[n] for n in rows], temperatures.get(place, 1.0))
         found |= zip(rows, part, strict=True)
     return [found[n] for n in range(len(judged))]
