@@ -24,10 +24,9 @@ from affekt.encoders.speech import Speech, processor
 from affekt.encoders.text import TextOptions, locate
 from affekt.labels import order
 from affekt.losses import Losses
-from affekt.losses.clap import clap as kl
-from affekt.losses.clap import ground_truth
+from affekt.losses.clap import ground_truth, mean_kl
 from affekt.losses.gemo_clap import GEmoClap
-from affekt.nn.language import Answer, clap
+from affekt.nn.language import SentenceCosines, language_head
 from affekt.nn.mixing import OneLayer
 from affekt.nn.pooling import mean_pooling
 from affekt.nn.recogniser import Recogniser
@@ -62,7 +61,7 @@ def measured(name: str, text: str) -> bool:
     classes = order(u.emotion for u in said)
     encoder = Speech(trainable="transformer")
     options = TextOptions(model=text)
-    head = clap(encoder.dim, classes, text=options)
+    head = language_head(encoder.dim, classes, text=options)
     model = Recogniser(OneLayer(encoder.layers), mean_pooling(encoder.dim), head, encoder=encoder)
     model = model.to(processor()).train()
     for module in model.modules():
@@ -79,9 +78,9 @@ def measured(name: str, text: str) -> bool:
         frames = model.heard(batch.inputs)
         pooled = model.pooled(frames)
         sentences = [head.prompts.sentences[n] for n in batch.labels.tolist()]
-        answer: Answer = head.emotion(pooled, head.prompts.encode(sentences))
+        answer: SentenceCosines = head.emotion(pooled, head.prompts.encode(sentences))
         c_a, c_t = answer.similarities(answer.cosines, torch.arange(SIZE))
-        loss = kl(c_a, c_t, ground_truth(batch.labels))
+        loss = mean_kl(c_a, c_t, ground_truth(batch.labels))
         return Losses(loss, {"emotion": loss})
 
     def text_alone(sentences: list[str]) -> Callable[[], Losses]:

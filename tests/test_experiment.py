@@ -53,6 +53,33 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
     assert ours != theirs
 
 
+@pytest.mark.parametrize("changes", [{}, FOREST])
+def test_what_is_said_of_the_dev_side_lies_beside_the_predictions(
+    emodb_of_noise, tmp_path, changes
+):
+    run = experiment.run(recipe(**changes), data={"emodb": emodb_of_noise}, out=tmp_path / "run")
+    folds = json.loads((run / "folds.json").read_text())
+    dev = predictions.read_dev(run)
+    assert {place: [f"{p.corpus}:{p.id}" for p in said] for place, said in dev.items()} == {
+        (0, fold["name"]): fold["dev"] for fold in folds
+    }
+    fitted = json.loads((run / "report.json").read_text())["confidence"]["temperatures"]
+    assert [(row["fold"], row["n"]) for row in fitted] == [(f["name"], 8) for f in folds]
+
+
+def test_an_older_run_without_dev_predictions_is_whole_and_goes_on(emodb_of_noise, tmp_path):
+    data, out = {"emodb": emodb_of_noise}, tmp_path / "run"
+    experiment.run(recipe(**FOREST), data=data, out=out)
+    whole = files(out)
+    for dev in out.rglob("dev.jsonl"):
+        dev.unlink()
+    (out / "seed-0" / "fold-09" / "predictions.jsonl").unlink()
+    experiment.run(recipe(**FOREST), data=data, out=out)
+    assert files(out) == whole
+    assert [fold for _, fold in predictions.read_dev(out)] == ["09"]
+    assert "affekt run --overwrite" in (out / "report.html").read_text()
+
+
 def test_a_stopped_run_goes_on_where_it_was(emodb_of_noise, tmp_path):
     data, out = {"emodb": emodb_of_noise}, tmp_path / "run"
     experiment.run(recipe(), data=data, out=out)
@@ -202,6 +229,7 @@ def test_a_run_without_a_dev_side_says_that_it_kept_the_last_epoch(emodb_of_nois
         data={"emodb": emodb_of_noise},
         out=tmp_path / "run",
     )
+    assert not list(out.rglob("dev.jsonl"))
     notes = json.loads((out / "corpus.json").read_text())["notes"]
     assert "the last epoch was kept" in notes[0]
     assert notes[0] in (out / "report.html").read_text()

@@ -3,6 +3,7 @@ import pytest
 from affekt import prompts
 from affekt.errors import RecipeError
 from affekt.labels import CANONICAL
+from affekt.types import GENDERS
 
 
 def test_english_is_the_papers_template():
@@ -12,7 +13,7 @@ def test_english_is_the_papers_template():
 @pytest.mark.parametrize("language", prompts.LANGUAGES)
 def test_every_language_says_every_class_and_gender_in_a_way_of_its_own(language):
     assert len({*prompts.of_emotions(CANONICAL, language=language)}) == len(CANONICAL)
-    assert len({*prompts.of_genders(language)}) == len(prompts.GENDERS)
+    assert len({*prompts.of_genders(language)}) == len(GENDERS)
     words = prompts.LANGUAGES[language].words
     assert not words or {*words} == {*CANONICAL} - {"other", "unknown"}
 

@@ -17,9 +17,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affekt.encoders.cached import CachedFrames
 from affekt.encoders.frames import Convolved, Frames, Pooled, Waves, valid
-from affekt.prompts import GENDERS
 from affekt.signals import Signals
-from affekt.types import Utterance
+from affekt.types import GENDERS, Utterance
 
 UNKNOWN = -1  # the number of a class that was not trained, or of a gender nobody knows
 AT_ONCE = 2**27  # numbers in the frames of a batch that is judged: 256 MiB in bf16
@@ -36,7 +35,7 @@ class Batch:
 
     inputs: Frames | Convolved | Waves | Pooled
     labels: Int[Tensor, " B"]
-    genders: Int[Tensor, " B"]  # places in affekt.prompts.GENDERS
+    genders: Int[Tensor, " B"]  # places in affekt.types.GENDERS
     keys: list[str]
 
     def to(self, device: torch.device | str) -> "Batch":

@@ -5,7 +5,7 @@ arXiv 2311.13678, equations (4), (5) and (7). Importing scikit-learn takes over 
 waits until a classifier is made.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -210,20 +210,34 @@ def classify(
     """The test utterances of `fold`, judged by `classifier` once fitted to its train utterances.
 
     Args:
-        fold: its dev utterances are left out.
+        fold: its dev utterances are not looked at.
         features: a vector per `Utterance.key`.
         classifier: built with the same seed.
         seed: what the predictions are labelled with.
     """
     fitted(fold, features, classifier)
-    table = classifier.probabilities(_stack(fold.test, features))
+    return judge(fold.test, features, classifier, fold=fold.name, seed=seed)
+
+
+def judge(
+    utterances: Sequence[Utterance],
+    features: Mapping[str, np.ndarray],
+    classifier: Classifier,
+    *,
+    fold: str,
+    seed: int,
+) -> list[Prediction]:
+    """What a fitted classifier says of utterances, in their order; arguments as of `classify`."""
+    if not utterances:
+        return []
+    table = classifier.probabilities(_stack(utterances, features))
     classes = order(classifier.classes)
     table = table[:, [classifier.classes.index(c) for c in classes]]
     return [
         Prediction(
             id=u.id,
             corpus=u.corpus,
-            fold=fold.name,
+            fold=fold,
             seed=seed,
             speaker=u.talker,
             gender=u.gender,
@@ -232,7 +246,7 @@ def classify(
             label=classes[int(row.argmax())],
             probabilities={c: float(p) for c, p in zip(classes, row, strict=True)},
         )
-        for u, row in zip(fold.test, table, strict=True)
+        for u, row in zip(utterances, table, strict=True)
     ]
 
 
@@ -241,5 +255,5 @@ def fitted(fold: Fold, features: Mapping[str, np.ndarray], classifier: Classifie
     return classifier.fit(_stack(fold.train, features), np.array([u.emotion for u in fold.train]))
 
 
-def _stack(utterances: tuple[Utterance, ...], features: Mapping[str, np.ndarray]) -> np.ndarray:
+def _stack(utterances: Sequence[Utterance], features: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.stack([features[u.key] for u in utterances]).astype(np.float64)

@@ -9,41 +9,24 @@ is never computed here, the report reads the predictions.
 import json
 import logging
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from affekt import audio, corpora, disk, labels, parallel, protocols, run_folder
 from affekt.environment import environment
 from affekt.errors import AudioError, CorpusError, ProtocolError, RecipeError, nearest
-from affekt.evaluation import log as training_log
-from affekt.evaluation import predictions as files
 from affekt.notes import notes
 from affekt.parts import build, options
 from affekt.recipe import CorpusSection, Recipe
 from affekt.recipe.places import REPOSITORY
-from affekt.types import Corpus, Fold, Prediction, Utterance
+from affekt.trainings import Clips, Prepared, Progress, train
+from affekt.types import Corpus, Fold, Utterance
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]  # what is going on, how much is done, of how much
-Clips = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """What models are trained on."""
-
-    folds: list[Fold]  # without utterances that have no features
-    features: Clips  # by Utterance.key
-    steps: list[audio.Step]
-    skipped: list[dict[str, str]]  # the utterances that have none, and why
 
 
 def run(
@@ -78,7 +61,7 @@ def run(
     about = {"corpora": described, "encoder": identity(recipe), "skipped": ready.skipped}
     run_folder.bind(out, ready.folds, about | {"notes": notes(recipe, ready.folds)})
     _add_environment(out / "environment.json", began | {"jobs": jobs}, 0.0)
-    if trained := _train(recipe, ready, out=out, jobs=jobs, progress=progress):
+    if trained := train(recipe, ready, out=out, jobs=jobs, progress=progress):
         took = time.monotonic() - started
         _add_environment(out / "environment.json", began | {"jobs": jobs}, took)
     progress("report", 0, 1)
@@ -341,75 +324,6 @@ def _refuse_one_class(folds: Sequence[Fold]) -> None:
                 f"{classes[0]}, but there is nothing to learn from one class; check the labels, "
                 "or choose a protocol with larger folds"
             )
-
-
-def _train(recipe: Recipe, ready: Prepared, *, out: Path, jobs: int, progress: Progress) -> int:
-    """One model per seed and fold, unless its predictions are there; how many were trained."""
-    every = [(seed, fold) for seed in recipe.seeds for fold in ready.folds]
-    folders = [out / f"seed-{seed}" / f"fold-{fold.name}" for seed, fold in every]
-    lacking = [n for n, at in enumerate(folders) if not (at / "predictions.jsonl").exists()]
-    for n in {*range(len(every))} - {*lacking}:  # of a run that ended before it could
-        shutil.rmtree(folders[n] / run_folder.CHECKPOINTS, ignore_errors=True)
-    work = [(recipe, *every[n], ready.steps, folders[n] / "model") for n in lacking]
-    act: Callable[..., Any] = _classify if recipe.classifier else _fit
-    made = parallel.each(act, work, ready.features, jobs)
-    left = list(lacking)
-    _tell(progress, every, left)
-    for place, trained in made:
-        (seed, fold), folder = every[lacking[place]], folders[lacking[place]]
-        folder.mkdir(parents=True, exist_ok=True)
-        if not recipe.classifier:
-            _keep(trained, folder)
-            training_log.replace(out / "log.csv", seed, fold.name, trained.history)
-        judged = trained if recipe.classifier else trained.predictions
-        files.write(folder / "predictions.jsonl", judged)  # last: what it stands for is whole
-        shutil.rmtree(folder / run_folder.CHECKPOINTS, ignore_errors=True)
-        left.remove(lacking[place])
-        _tell(progress, every, left)
-    return len(lacking)
-
-
-def _tell(progress: Progress, every: Sequence[tuple[int, Fold]], left: Sequence[int]) -> None:
-    if left:
-        seed, fold = every[left[0]]
-        progress(f"seed {seed}, fold {fold.name}", len(every) - len(left), len(every))
-
-
-def _classify(
-    clips: Clips, recipe: Recipe, seed: int, fold: Fold, _: object, model: Path
-) -> list[Prediction]:
-    from affekt.classical import CLASSIFIERS, classify, save
-
-    assert recipe.classifier
-    classifier = build(CLASSIFIERS, recipe.classifier, "classifier", seed)
-    fold = protocols.balanced(fold, recipe.balance)
-    judged = classify(fold, clips, classifier, seed=seed)
-    model.mkdir(parents=True, exist_ok=True)
-    save(classifier, model / "classifier.skops")
-    return judged
-
-
-def _fit(
-    clips: Clips, recipe: Recipe, seed: int, fold: Fold, steps: Sequence[audio.Step], model: Path
-) -> Any:
-    from affekt.training import fit
-
-    fold = protocols.balanced(fold, recipe.balance)
-    kept = model.with_name(run_folder.CHECKPOINTS)
-    return fit.train(recipe, fold, clips, seed=seed, steps=steps, folder=model, kept=kept)
-
-
-def _keep(trained: Any, folder: Path) -> None:
-    for side, (utterances, vectors) in trained.embeddings.items():
-        name = "embeddings" if side == "test" else f"embeddings-{side}"
-        if side != "test":  # whose lines are those of predictions.jsonl
-            disk.write_json(folder / f"{name}.json", [_who(u) for u in utterances])
-        # Half precision: the pairs of correlation pooling are 32,640 numbers for each utterance.
-        np.save(folder / f"{name}.npy", vectors.astype(np.float16))
-
-
-def _who(u: Utterance) -> dict[str, str | None]:
-    return {"key": u.key, "truth": u.emotion, "language": u.language, "corpus": u.corpus}
 
 
 def _add_environment(path: Path, began: dict[str, Any], seconds: float) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from affekt.errors import RecipeError, choose
+from affekt.types import GENDERS
 
-GENDERS = ("female", "male")
 EMOTION, GENDER = "{emotion}", "{gender}"  # what stands in a template
 
 
@@ -18,7 +18,7 @@ class Language(NamedTuple):
     emotion: str  # template
     words: dict[str, str]  # by canonical label; one that is not named is said as it is
     gender: str  # template
-    genders: tuple[str, str]  # in the order of GENDERS
+    genders: tuple[str, str]  # in the order of affekt.types.GENDERS
 
 
 # The nouns of a language where its adjective would have to agree with somebody.

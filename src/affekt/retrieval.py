@@ -14,7 +14,7 @@ from torch import Tensor
 
 from affekt import prompts
 from affekt.errors import RecipeError, RunError
-from affekt.nn.language import Answer, LanguageHead
+from affekt.nn.language import LanguageHead, SentenceCosines
 from affekt.trained import Trained
 
 
@@ -45,9 +45,9 @@ def words(
         AudioError: a recording cannot be read.
     """
     chosen = list(asked) or trained.classes
-    answer = _answer(trained, clips, _sentences(trained, chosen, template))
-    shares = answer.logits.softmax(dim=1)
-    rows = zip(clips, answer.cosines.tolist(), shares.tolist(), strict=True)
+    likeness = _cosines(trained, clips, _sentences(trained, chosen, template))
+    shares = likeness.logits.softmax(dim=1)
+    rows = zip(clips, likeness.cosines.tolist(), shares.tolist(), strict=True)
     return [
         sorted(
             (Likeness(clip, *cell) for cell in zip(chosen, cosines, parts, strict=True)),
@@ -64,9 +64,9 @@ def clips(trained: Trained, among: Sequence[Path], text: str) -> list[Likeness]:
     """
     if not text.strip():
         raise RecipeError("no text to look for; give one")
-    answer = _answer(trained, among, [text])
-    cosines = answer.cosines[:, 0]
-    shares = answer.logits[:, 0].softmax(dim=0)
+    likeness = _cosines(trained, among, [text])
+    cosines = likeness.cosines[:, 0]
+    shares = likeness.logits[:, 0].softmax(dim=0)
     found = zip(among, cosines.tolist(), shares.tolist(), strict=True)
     rows = [Likeness(clip, text, cosine, share) for clip, cosine, share in found]
     return sorted(rows, key=lambda row: -row.cosine)
@@ -79,7 +79,7 @@ def _sentences(trained: Trained, asked: Sequence[str], template: str | None) -> 
 
 
 @torch.inference_mode()
-def _answer(trained: Trained, clips: Sequence[Path], sentences: Sequence[str]) -> Answer:
+def _cosines(trained: Trained, clips: Sequence[Path], sentences: Sequence[str]) -> SentenceCosines:
     head = _head(trained)
     heard = trained.hear(clips)
     pooled: Float[Tensor, "C _"] = torch.cat([output.pooled for output in heard])

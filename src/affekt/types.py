@@ -9,9 +9,8 @@ from typing import Literal
 from affekt.errors import CorpusError, ProtocolError
 
 Sharing = Literal["none", "dev", "all"]
-WHOLE = (
-    "whole"  # the fold that a model is trained on which is to be used: it leaves nothing to test
-)
+WHOLE = "whole"  # the fold of a model that is to be used: it leaves nothing to test
+GENDERS = ("female", "male")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,3 +124,22 @@ def test_numbers_of_different_magnitude_stand_on_a_logarithmic_axis():
 def test_one_number_is_a_mark():
     picture = parse(plots.lines({"a": line_of({4: 0.5})}, axis="heads"))
     assert len(list(picture.iter(f"{NAME}circle"))) == 1
+
+
+def test_shares_stand_where_they_are_on_both_axes_and_marks_without_size_are_none():
+    points = [
+        (x, Mark(value=v, colour="red", hint=str(v), size=size))
+        for x, v, size in ((0.0, 0.0, 3), (0.5, 1.0, 0), (1.0, 0.5, 3))
+    ]
+    loose = [(0.5, Mark(value=0.25, colour="red", hint="alone"))]
+    legend = [("one", "red", "dot")]
+    drawn = plots.shares(
+        {"one": points}, across="x", up="y", legend=legend, loose=loose, square=True
+    )
+    picture = parse(drawn)
+    line = next(picture.iter(f"{NAME}polyline")).get("points", "").split()
+    places = np.array([[float(v) for v in place.split(",")] for place in line])
+    assert places[1, 0] == pytest.approx(places[[0, 2], 0].mean(), abs=0.11)
+    assert places[2, 1] == pytest.approx(places[:2, 1].mean(), abs=0.11)
+    assert sum(1 for _ in picture.iter(f"{NAME}circle")) == 1 + 2 + 1  # legend, line, loose
+    assert {"x", "y", "0.2", "1"} <= set(words(picture))

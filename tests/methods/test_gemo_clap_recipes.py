@@ -15,7 +15,7 @@ from affekt.encoders.text import Text, TextOptions
 from affekt.errors import CorpusError, RecipeError
 from affekt.evaluation import predictions
 from affekt.losses.gemo_clap import GEmoClap
-from affekt.nn.language import clap
+from affekt.nn.language import language_head
 from affekt.nn.mixing import OneLayer
 from affekt.nn.pooling import mean_pooling
 from affekt.nn.recogniser import Output, Recogniser
@@ -159,7 +159,7 @@ def test_a_class_may_be_said_in_words_of_ones_own(tiny, iemocap, roberta, tmp_pa
 @pytest.mark.parametrize("genders", ["shared", "separate"])
 def test_the_loss_is_the_same_in_training_and_where_it_is_judged(roberta, genders):
     text = TextOptions(model=str(roberta), trainable="none")
-    head = clap(6, ["angry", "sad", "happy"], text=text, dim=4, genders=genders)
+    head = language_head(6, ["angry", "sad", "happy"], text=text, dim=4, genders=genders)
     pooled, labels = torch.randn(5, 6), torch.tensor([0, 1, 2, 0, 1])
     objective = GEmoClap(gender="multi-task")
     found = []
@@ -183,7 +183,7 @@ def test_a_sentence_is_encoded_once_in_a_step_or_once_at_all(
         return forward(self, sentences)
 
     monkeypatch.setattr(Text, "forward", counted)
-    head = clap(6, ["angry", "sad"], text=text, dim=4)
+    head = language_head(6, ["angry", "sad"], text=text, dim=4)
     made = len(calls)
     for _ in range(2):
         head(torch.randn(9, 6))
@@ -193,7 +193,7 @@ def test_a_sentence_is_encoded_once_in_a_step_or_once_at_all(
 
 
 def test_a_text_encoder_has_a_learning_rate_of_its_own(roberta):
-    head = clap(6, ["a", "b"], text=TextOptions(model=str(roberta), lr_factor=0.1), dim=4)
+    head = language_head(6, ["a", "b"], text=TextOptions(model=str(roberta), lr_factor=0.1), dim=4)
     model = Recogniser(OneLayer(1), mean_pooling(6), head)
     module = StageModule(model, GEmoClap(), optimizer=partial(adam, lr=1.0), schedule=constant)
     module._trainer = SimpleNamespace(estimated_stepping_batches=1)  # all that is asked of one

@@ -219,3 +219,14 @@ def test_a_stage_ends_where_dev_has_not_been_better_for_so_long(fold, clips, tmp
 def test_beta_without_a_task_of_the_encoder_is_refused():
     with pytest.raises(RecipeError, match=r"stage\.0\.objective: beta = 0\.001 weighs the encoder"):
         check(recipe(objective={"name": "classification", "beta": 1e-3}))
+
+
+def test_dev_is_judged_by_the_model_that_is_kept(fold, clips, tmp_path):
+    stage = {"epochs": 8, "optimizer": {"name": "adam", "lr": 0.01}}
+    made = train(recipe(**stage), fold, clips, tmp_path)
+    assert [p.id for p in made.dev] == [u.id for u in fold.dev]
+    right = {name: [p.label == name for p in made.dev if p.truth == name] for name in NAMES}
+    score = np.mean([np.mean(hits) for hits in right.values()])
+    assert score == pytest.approx(max(row["dev_UA"] for row in made.history))
+    alone = Fold(name="1", train=fold.train, test=fold.test)
+    assert train(recipe(**stage), alone, clips, tmp_path / "alone").dev == []

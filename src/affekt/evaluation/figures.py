@@ -1,20 +1,32 @@
 """The pictures of one run, each made from what lies in its folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from affekt.errors import RunError
 from affekt.evaluation import intervals, log, maps, metrics, plots, predictions, sides, svg
-from affekt.evaluation.plots import Mark
+from affekt.evaluation.plots import Mark, Point
 from affekt.types import Prediction
 
+SCALED = {
+    "plain": ("as trained", svg.WARM, "diamond"),
+    "scaled": ("with the temperature of dev", svg.ACCENT, "dot"),
+}
+FEW = 10  # predictions in a bin of confidence
 SHAPES = {"UA": (svg.ACCENT, "dot"), "WA": (svg.WARM, "diamond")}
 
 
-def draw(run: Path, judged: Sequence[Prediction]) -> dict[str, str]:
-    """SVG texts by name; pictures that the run has no data for are left out."""
+def draw(run: Path, judged: Sequence[Prediction], confidence: Mapping[str, Any]) -> dict[str, str]:
+    """SVG texts by name; pictures that the run has no data for are left out.
+
+    Args:
+        run: its folder.
+        judged: its predictions.
+        confidence: what `affekt.evaluation.confidence` finds of them.
+    """
     labels = metrics.classes(judged)
     drawn = {"confusion": plots.confusion_matrix(metrics.pooled(judged), labels)}
     if len({p.fold for p in judged}) > 1:
@@ -26,6 +38,7 @@ def draw(run: Path, judged: Sequence[Prediction]) -> dict[str, str]:
     embeddings = next(iter(sorted(run.glob("seed-*/fold-*/embeddings.npy"))), None)
     if embeddings:
         drawn["embeddings"] = embedding_map(embeddings, labels)
+    drawn |= {"reliability": reliability(confidence), "risk": risk(confidence)}
     return drawn | maps.side_maps(sides.read(run))
 
 
@@ -74,6 +87,53 @@ def speakers(judged: Sequence[Prediction]) -> str:
         ]
     legend = [*((label, paint[label], "dot") for label in labels), ("UA", svg.INK, "tick")]
     return plots.strips(rows, axis="recall", legend=legend)
+
+
+def reliability(confidence: Mapping[str, Any]) -> str:
+    """Accuracy of labels by their probability; a mark is as large as its bin has utterances.
+
+    The line leaves out bins of less than FEW: they say little.
+    """
+    series: dict[str, list[Point]] = {}
+    loose: list[Point] = []
+    for side, rows in confidence["reliability"].items():
+        most = max(row["n"] for row in rows)
+        series[side] = []
+        for row in rows:
+            size = 2.0 + 5.0 * (row["n"] / most) ** 0.5
+            point = row["confidence"], _bin(row, SCALED[side], size)
+            (series[side] if row["n"] >= FEW else loose).append(point)
+    return plots.shares(
+        series,
+        across="confidence, mean of its bin",
+        up="share that is right",
+        legend=[SCALED[side] for side in series],
+        loose=loose,
+        square=True,
+    )
+
+
+def _bin(row: Mapping[str, Any], look: svg.Entry, size: float) -> Mark:
+    said, right = row["confidence"], row["accuracy"]
+    hint = f"said with {said:.3f}, right {right:.3f}, n = {row['n']}"
+    return Mark(value=right, colour=look[1], shape=look[2], size=size, hint=hint)
+
+
+def risk(confidence: Mapping[str, Any]) -> str:
+    """The share of wrong labels among those answered, over the share that is answered."""
+    series = {}
+    for side, found in confidence["answered"].items():
+        colour = SCALED[side][1]
+        series[side] = [
+            (coverage, Mark(value=wrong, colour=colour, hint="", size=0.0))
+            for coverage, wrong in found["curve"]
+        ]
+    return plots.shares(
+        series,
+        across="share that is answered, the surest first",
+        up="share that is wrong",
+        legend=[SCALED[side] for side in series],
+    )
 
 
 def embedding_map(path: Path, labels: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ def render(
     )
     environment.filters |= {"score": score, "interval": interval, "duration": duration}
     environment.filters |= {"spread": spread, "signed": signed, "listed": listed}
+    environment.filters |= {"change": change}
     environment.filters |= filters or {}
     return environment.get_template(template).render(**values)
 
@@ -87,6 +88,11 @@ def spread(mean: int | float | None, deviation: int | float | None = None) -> st
 def interval(value: Mapping[str, Any]) -> str:
     """'0.742 [0.721, 0.763]' of an `Interval` as a dictionary."""
     return f"{score(value['value'])} [{score(value['low'])}, {score(value['high'])}]"
+
+
+def change(value: Mapping[str, Any]) -> str:
+    """'+0.021 [-0.003, +0.045]' of an `Interval` of a difference as a dictionary."""
+    return f"{signed(value['value'])} [{signed(value['low'])}, {signed(value['high'])}]"
 
 
 def duration(seconds: int | float | None) -> str:

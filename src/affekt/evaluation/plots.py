@@ -66,6 +66,7 @@ class Mark:
 
 
 Point = tuple[Number, Mark]  # a number on the horizontal axis, and what stands there
+Place = tuple[Number, Number, Mark]  # px from the left and from the top, and what stands there
 
 
 def strips(
@@ -199,6 +200,63 @@ def lines(
         place = x(t) + m.lift, y(m.value)
         parts.append(svg.mark(*place, m.colour, shape=m.shape, size=m.size, hint=m.hint))
     return svg.picture(WIDTH, height, parts, title=axis)
+
+
+def shares(
+    series: Mapping[str, Sequence[Point]],
+    *,
+    across: str,
+    up: str,
+    legend: Sequence[svg.Entry],
+    loose: Sequence[Point] = (),
+    square: bool = False,
+) -> str:
+    """A line through the marks of each series over shares from 0 to 1; marks of size 0 are none.
+
+    Args:
+        series: points in ascending order of their share.
+        loose: marks without a line.
+        across: what the horizontal axis is.
+        up: what the vertical axis is, which begins at 0.
+        legend: of the series.
+        square: whether the vertical axis ends at 1 too, and a diagonal shows where both are equal.
+    """
+    left, top, right = 56.0, 34.0, WIDTH - 16
+    bottom = top + (right - left) * (0.75 if square else 0.6)
+    values = [m.value for points in series.values() for _, m in points]
+    y_ticks = svg.ticks(0.0, 1.0 if square else max([*values, 0.05]))
+    x, y = svg.scale(0.0, 1.0, left, right), svg.scale(0.0, y_ticks[-1], bottom, top)
+    parts = svg.legend(legend, 12, WIDTH)
+    for tick in y_ticks:
+        parts.append(svg.line(left, y(tick), right, y(tick)))
+        parts.append(svg.text(left - 8, y(tick) + 4, f"{tick:g}", anchor="end"))
+    for tick in svg.ticks(0.0, 1.0):
+        parts.append(svg.text(x(tick), bottom + 18, f"{tick:g}", anchor="middle"))
+    parts.append(svg.text((left + right) / 2, bottom + 38, across, anchor="middle"))
+    turn = f'transform="rotate(-90 14 {(top + bottom) / 2:.1f})"'
+    parts.append(svg.text(14, (top + bottom) / 2, up, anchor="middle", more=turn))
+    if square:
+        dashes = f'stroke="{svg.MUTED}" stroke-dasharray="4 3"'
+        parts.append(svg.line(x(0.0), y(0.0), x(1.0), y(1.0), more=dashes))
+    for points in series.values():
+        parts += _through([(x(t), y(m.value), m) for t, m in points])
+    parts += _marks([(x(t), y(m.value), m) for t, m in loose])
+    return svg.picture(WIDTH, bottom + 46, parts, title=f"{up} by {across}")
+
+
+def _through(places: Sequence[Place]) -> list[str]:
+    """A line through marks, which have one colour."""
+    line = [(x, y) for x, y, _ in places]
+    parts = [svg.polyline(line, m.colour, more=THICK) for _, _, m in places[:1]]
+    return parts + _marks(places)
+
+
+def _marks(places: Sequence[Place]) -> list[str]:
+    return [
+        svg.mark(x, y, m.colour, shape=m.shape, size=m.size, hint=m.hint)
+        for x, y, m in places
+        if m.size > 0
+    ]
 
 
 def _span(m: Mark, x: Number, y: Callable[[Number], float]) -> str:

@@ -1,4 +1,8 @@
-"""Predictions on disk: `seed-S/fold-NAME/predictions.jsonl`, one JSON object per line."""
+"""Predictions on disk: `seed-S/fold-NAME/predictions.jsonl`, one JSON object per line.
+
+Beside them lies `dev.jsonl`, the same of the dev side, where a fold has one. It is no part of any
+score.
+"""
 
 import json
 import tomllib
@@ -12,6 +16,7 @@ from affekt.errors import RunError
 from affekt.protocols.grouping import natural
 from affekt.types import Prediction
 
+TEST, DEV = "predictions.jsonl", "dev.jsonl"  # of a fold
 DIGITS = 6  # of a probability
 KNOWN = {f.name: f for f in fields(Prediction)}  # in their order
 REQUIRED = KNOWN.keys() - {"gender_label"}
@@ -40,9 +45,9 @@ def read(path: Path) -> list[Prediction]:
     """
     if path.is_file():
         return _read_file(path)
-    files = sorted(path.glob("seed-*/fold-*/predictions.jsonl"))
+    files = sorted(path.glob(f"seed-*/fold-*/{TEST}"))
     if not files:
-        what = "holds no seed-*/fold-*/predictions.jsonl" if path.is_dir() else "does not exist"
+        what = f"holds no seed-*/fold-*/{TEST}" if path.is_dir() else "does not exist"
         raise RunError(f"{path} {what}; give the folder that `affekt run` wrote")
     predictions = [p for file in files for p in _read_file(file)]
     tests = _test_keys(path / "folds.json")
@@ -55,6 +60,30 @@ def read(path: Path) -> list[Prediction]:
     else:
         order = {name: natural(name) for name in {p.fold for p in predictions}}
     return sorted(predictions, key=lambda p: (p.seed, order[p.fold]))
+
+
+def read_dev(run: Path) -> dict[tuple[int, str], list[Prediction]]:
+    """What the model of each (seed, fold) says of its own dev side; without those that have none.
+
+    Raises:
+        RunError: a line is not valid, is not of the folder's fold, or is tested in this fold too.
+    """
+    found: dict[tuple[int, str], list[Prediction]] = {}
+    for path in sorted(run.glob(f"seed-*/fold-*/{DEV}")):
+        if not path.with_name(TEST).is_file():  # of a fold that is not whole
+            continue
+        dev, test = _read_file(path), _read_file(path.with_name(TEST))
+        place = (test[0].seed, test[0].fold)
+        tested = {(p.corpus, p.id) for p in test}
+        for p in dev:
+            if (p.seed, p.fold) != place or (p.corpus, p.id) in tested:
+                raise RunError(
+                    f"{path}: {p.corpus}:{p.id} is of seed {p.seed}, fold '{p.fold}', or tested "
+                    f"there; expected the dev side of seed {place[0]}, fold '{place[1]}'; remove "
+                    "the file"
+                )
+        found[place] = dev
+    return found
 
 
 def _read_file(path: Path) -> list[Prediction]:

@@ -1,7 +1,8 @@
 """The report of a run: every number computed anew from its predictions.
 
 A run folder holds `recipe.toml`, `environment.json`, `corpus.json`, `folds.json`, `log.csv` and
-`seed-S/fold-NAME/{predictions.jsonl,embeddings.npy}`. Only the predictions are indispensable.
+`seed-S/fold-NAME/{predictions.jsonl,dev.jsonl,embeddings.npy}`. Only predictions.jsonl is
+indispensable.
 """
 
 import json
@@ -14,6 +15,7 @@ from affekt import disk
 from affekt.errors import RunError
 from affekt.evaluation import (
     by_corpus,
+    confidence,
     figures,
     genders,
     intervals,
@@ -44,7 +46,7 @@ def report(run: Path) -> Path:
     recipe = _text(run / "recipe.toml")
     disk.write(run / "report.json", pages.dump(values))
     disk.write(run / "report.md", pages.render("report.md.j2", recipe=recipe, **values))
-    drawn = figures.draw(run, judged)
+    drawn = figures.draw(run, judged, values["confidence"])
     page = pages.render("report.html.j2", recipe=recipe, figures=drawn, **values)
     return disk.write(run / "report.html", page)
 
@@ -67,6 +69,7 @@ def numbers(run: Path, judged: Sequence[Prediction]) -> dict[str, Any]:
         "classes": metrics.per_class(judged),
         "by": {by: r for by, r in rows.items() if len(r) > 1},
         "genders": genders.numbers(judged),
+        "confidence": confidence.numbers(run, judged, folds),
         "by_corpus": by_corpus.scores(judged, recipe, folds),
         "sides": sides.numbers(sides.read(run)),
         "notes": notes(judged, folds),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from affekt.errors import RunError
+from affekt.evaluation import calibration, predictions
 from affekt.inference import bundle, classical, protocol
 from affekt.inference.classical import Classical
 from affekt.recipe import Recipe
@@ -46,16 +47,23 @@ def _write(run: Path, place: Path, corpus: str | None, out: Path) -> Path:
     fold = place.name.removeprefix("fold-")
     about = protocol.of_run(run, seed=seed, fold=fold, corpus=corpus)
     model = _model(run, place, seed, fold, corpus)
-    scaled = temperature(run, folder=place, corpus=corpus)
+    scaled = temperature(run, place=(seed, fold), corpus=corpus)
     return bundle.write(out, replace(model, temperature=scaled), about)
 
 
-def temperature(run: Path, *, folder: Path | None = None, corpus: str | None = None) -> float:
-    """That logits are to be divided by, fitted on dev: of one fold's folder, or of all of a run.
+def temperature(
+    run: Path, *, place: tuple[int, str] | None = None, corpus: str | None = None
+) -> float:
+    """What logits are to be divided by, fitted on dev sides; 1 where there are none.
 
-    1 where there is no dev side. Args: `corpus` counts alone, if it is given.
+    Args:
+        run: the folder.
+        place: the seed and fold of one model; without it all dev sides count.
+        corpus: that counts alone, if it is given.
     """
-    return 1.0
+    sides = predictions.read_dev(run)
+    chosen = [p for at, side in sides.items() if place in (None, at) for p in side]
+    return calibration.temperature([p for p in chosen if corpus in (None, p.corpus)])
 
 
 def _model(run: Path, place: Path, seed: int, fold: str, corpus: str | None) -> Trained | Classical:

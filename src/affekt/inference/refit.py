@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 
 from affekt import classical, experiment, protocols, run_folder
 from affekt.errors import RunError
-from affekt.experiment import Prepared, Progress
 from affekt.inference import bundle, protocol
 from affekt.inference.bundling import temperature
 from affekt.inference.classical import Classical
@@ -19,6 +18,7 @@ from affekt.parts import build
 from affekt.recipe import Recipe
 from affekt.trained import Trained, assembled, opened
 from affekt.training import fit
+from affekt.trainings import Prepared, Progress
 from affekt.types import Fold
 
 

@@ -55,7 +55,7 @@ def soft_target_kl(
         return total / {"sum": 1, "batchmean": len(wide), "mean": wide.numel()}[reduction]
 
 
-def clap(
+def mean_kl(
     audio: Float[Tensor, "N N"],
     text: Float[Tensor, "N N"],
     truth: Float[Tensor, "N N"],

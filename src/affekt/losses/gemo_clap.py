@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 
 from affekt.errors import RecipeError
 from affekt.losses import Losses
-from affekt.losses.clap import Reduction, Target, clap, ground_truth, soft_labels
+from affekt.losses.clap import Reduction, Target, ground_truth, mean_kl, soft_labels
 from affekt.nn.recogniser import Output
 from affekt.parts import Share
 
@@ -53,7 +53,7 @@ class GEmoClap:
         self.gender = gender
         self.alpha = ALPHA[gender] if alpha is None else alpha
         self._gathered = gathered if gather else _own
-        self._clap = partial(clap, target=target, reduction=reduction)
+        self._mean_kl = partial(mean_kl, target=target, reduction=reduction)
 
     def __call__(
         self, output: Output, labels: Int[Tensor, " N"], genders: Int[Tensor, " N"]
@@ -63,14 +63,14 @@ class GEmoClap:
         similar = output.emotion.similarities(self._gathered(output.emotion.cosines), labels)
         emotion, gender = ground_truth(labels), ground_truth(genders)
         if self.gender == "soft-labels":
-            loss = self._clap(*similar, soft_labels(emotion, gender, self.alpha))  # eq. (6)
+            loss = self._mean_kl(*similar, soft_labels(emotion, gender, self.alpha))  # eq. (6)
             return Losses(loss, {"soft_labels": loss})
-        l_e = self._clap(*similar, emotion)  # eq. (4)
+        l_e = self._mean_kl(*similar, emotion)  # eq. (4)
         if self.gender == "none":
             return Losses(l_e, {"emotion": l_e})
         if output.gender is not None:  # a head of its own, with sentences of genders
             similar = output.gender.similarities(self._gathered(output.gender.cosines), genders)
-        l_g = self._clap(*similar, gender)
+        l_g = self._mean_kl(*similar, gender)
         loss = self.alpha * l_e + (1 - self.alpha) * l_g  # eq. (7)
         return Losses(loss, {"emotion": l_e, "gender": l_g})
 

@@ -56,5 +56,5 @@ HEADS: Registry = {
     "linear": linear,
     "mlp": mlp,
     "deep-wccn": deep_wccn,
-    "clap": "affekt.nn.language:clap",
+    "clap": "affekt.nn.language:language_head",
 }

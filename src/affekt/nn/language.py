@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from affekt import prompts
 from affekt.encoders.text import Text, TextOptions
 from affekt.parts import Count
+from affekt.types import GENDERS
 
 STEEPEST = math.log(100.0)  # of log tau, which is used between 0 and this, as in LAION's CLAP
 ROBERTA = TextOptions()
@@ -23,7 +24,7 @@ Similarities = tuple[Float[Tensor, "N N"], Float[Tensor, "N N"]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class SentenceCosines:
     """How like clips are to sentences."""
 
     vectors: Float[Tensor, "B D"]  # E_a, of length 1
@@ -65,13 +66,15 @@ class Space(nn.Module):
         self.text = projection(text_dim)
         self.log_scales = nn.Parameter(torch.full((2,), -math.log(temperature)), learn)
 
-    def forward(self, pooled: Float[Tensor, "B R"], sentences: Float[Tensor, "P _"]) -> Answer:
+    def forward(
+        self, pooled: Float[Tensor, "B R"], sentences: Float[Tensor, "P _"]
+    ) -> SentenceCosines:
         """Vectors of clips, and their cosines to sentences."""
         with torch.no_grad():
             self.log_scales.clamp_(0.0, STEEPEST)
         e_a = nn.functional.normalize(self.audio(pooled), dim=1)
         e_t = nn.functional.normalize(self.text(sentences), dim=1)
-        return Answer(e_a, e_a @ e_t.T, self.log_scales.exp())
+        return SentenceCosines(e_a, e_a @ e_t.T, self.log_scales.exp())
 
 
 class Prompts(nn.Module):
@@ -105,7 +108,7 @@ class Prompts(nn.Module):
 class LanguageHead(nn.Module):
     """Classes by their sentences: E_a, and its cosine to the sentence of each class.
 
-    Arguments as of `clap`.
+    Arguments as of `language_head`.
     """
 
     def __init__(
@@ -135,12 +138,14 @@ class LanguageHead(nn.Module):
                 input_dim, self.prompts.dim, projection, temperature=temperature, learn=learn
             )
 
-    def forward(self, pooled: Float[Tensor, "B R"]) -> tuple[Answer, Answer | None]:
+    def forward(
+        self, pooled: Float[Tensor, "B R"]
+    ) -> tuple[SentenceCosines, SentenceCosines | None]:
         """What is answered on emotion, and on gender where there is a head for it."""
         emotion = self.emotion(pooled, self.prompts(0, self.classes))
         if self.gender is None:
             return emotion, None
-        return emotion, self.gender(pooled, self.prompts(self.classes, len(prompts.GENDERS)))
+        return emotion, self.gender(pooled, self.prompts(self.classes, len(GENDERS)))
 
 
 class Refined(nn.Module):
@@ -168,7 +173,7 @@ def _projection(kind: str, dim: int) -> Callable[[int], nn.Module]:
     return made[kind]
 
 
-def clap(
+def language_head(
     input_dim: int,
     classes: Sequence[str],
     *,

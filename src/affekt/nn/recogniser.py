@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from affekt.encoders.frames import Convolved, Frames, Pooled, Waves
 from affekt.losses import Losses
-from affekt.nn.language import Answer, LanguageHead
+from affekt.nn.language import LanguageHead, SentenceCosines
 from affekt.nn.mixing import LayerMix, OneLayer
 from affekt.nn.pooling import Pooling
 from affekt.nn.wccn import DeepWCCN
@@ -31,8 +31,8 @@ class Output:
     embedding: Float[Tensor, "B E"]  # what enters the last linear layer
     logits: Float[Tensor, "B K"]
     task_losses: Losses | None = None  # of the encoder's own task, in training
-    emotion: Answer | None = None  # of a head that asks for classes by sentences
-    gender: Answer | None = None  # of one that asks for genders as well
+    emotion: SentenceCosines | None = None  # of a head that asks for classes by sentences
+    gender: SentenceCosines | None = None  # of one that asks for genders as well
 
 
 class Recogniser(nn.Module):

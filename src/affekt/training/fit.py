@@ -5,7 +5,7 @@ figure 1.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,8 +41,9 @@ from affekt.types import Fold, Prediction, Utterance
 class Trained:
     """What a fold leaves behind."""
 
-    predictions: list[Prediction]
-    embeddings: dict[str, tuple[Sequence[Utterance], np.ndarray]]  # of sides, (N, E) each
+    predictions: list[Prediction]  # of the test side
+    dev: list[Prediction]  # of the dev side, by the same model
+    embeddings: Mapping[str, tuple[Sequence[Utterance], np.ndarray]]  # of sides, (N, E) each
     history: list[dict[str, Any]]  # one per epoch or evaluation, with the corpus if per corpus
 
 
@@ -89,18 +90,20 @@ def train(
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier try, maybe with other corpora
     for one in made:
         save(folder / (one.corpus or ""), one.model, one.classes)
-    predictions, vectors = _judged(made, fold.test, recipe, fold=fold.name, seed=seed)
-    embeddings: dict[str, tuple[Sequence[Utterance], np.ndarray]] = {}
-    for side in recipe.embeddings:
-        said = list(dict.fromkeys(getattr(fold, side)))  # train may be repeated
-        said = [u for u in said if any(one.corpus in (None, u.corpus) for one in made)]
-        if side == "test":
-            embeddings[side] = said, vectors
-        elif said:
-            embeddings[side] = said, _judged(made, said, recipe, fold=fold.name, seed=seed)[1]
+    sides = {
+        side: [u for u in dict.fromkeys(getattr(fold, side)) if _heard_by(made, u)]
+        for side in ("test", "dev", *recipe.embeddings)
+    }
+    judged = {
+        side: _judged(made, said, recipe, fold=fold.name, seed=seed)
+        for side, said in sides.items()
+        if said
+    }
+    embeddings = {s: (sides[s], judged[s][1]) for s in recipe.embeddings if s in judged}
+    dev = judged["dev"][0] if "dev" in judged else []
     shared, *others = (one.history for one in made)
     own = [row for history in others for row in history if "corpus" in row]
-    return Trained(predictions, embeddings, [*shared, *own])
+    return Trained(judged["test"][0], dev, embeddings, [*shared, *own])
 
 
 def fitted(
@@ -218,6 +221,11 @@ def _learning(model: Recogniser, stage: Stage) -> Iterator[nn.Module]:
 def _takes_more_than_frames(inputs: Inputs) -> bool:
     """Whether inputs are signals, or what a front end makes of them: an encoder takes them."""
     return isinstance(inputs, Signals) or getattr(inputs, "front", False)
+
+
+def _heard_by(made: Sequence[Fitted], u: Utterance) -> bool:
+    """Whether there is a recogniser for the corpus of an utterance."""
+    return any(one.corpus in (None, u.corpus) for one in made)
 
 
 def _judged(

@@ -5,8 +5,7 @@ import torch
 
 from affekt.batches import Ahead, UtteranceDataset
 from affekt.nn.recogniser import Recogniser
-from affekt.prompts import GENDERS
-from affekt.types import Prediction, Utterance
+from affekt.types import GENDERS, Prediction, Utterance
 
 
 @torch.inference_mode()
