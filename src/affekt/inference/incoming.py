@@ -108,13 +108,18 @@ def pcm(
     Raises:
         AudioError: they do not come out even.
     """
-    kind = np.dtype(choose(ENCODINGS, encoding, "encoding", AudioError))
-    if not isinstance(channels, int) or channels < 1:
-        raise AudioError(f"{channels!r} channels; give 1 or more")
-    frame = kind.itemsize * channels
-    if len(data) % frame:
+    whole = frame(encoding, channels)
+    if len(data) % whole:
         raise AudioError(
             f"{len(data)} bytes are no whole samples of {encoding} with {channels} channel(s), "
-            f"{frame} bytes each; send whole ones, or check encoding and channels"
+            f"{whole} bytes each; send whole ones, or check encoding and channels"
         )
-    return np.frombuffer(data, kind).reshape(-1, channels)
+    return np.frombuffer(data, ENCODINGS[encoding]).reshape(-1, channels)
+
+
+def frame(encoding: str, channels: int) -> int:
+    """Bytes of one sample of every channel."""
+    kind = np.dtype(choose(ENCODINGS, encoding, "encoding", AudioError))
+    if channels < 1:
+        raise AudioError(f"{channels} channels; give 1 or more")
+    return kind.itemsize * channels
