@@ -66,7 +66,7 @@ def predict(
         raise AffektError("--window, --hop and --voice cut a timeline; add --timeline")
     kind = _format(form, out, top)
     cut = (windows(window, hop), detector(voice)) if timeline else None
-    given = list(listed.listed(recordings, sys.stdin.buffer))
+    given = list(listed.listed(recordings, sys.stdin.buffer.read))
     if kind == "textgrid" and out is None and len(given) > 1:
         raise AffektError("a TextGrid describes one recording; give a folder with --out")
     predictor = load(model)
@@ -88,10 +88,11 @@ def load(model: str | None) -> "Predictor":
 
 def windows(length: float | None, hop: float | None) -> "Windows":
     """Windows of --window and --hop."""
+    from affekt.audio import SHORTEST
     from affekt.inference.windows import Windows
 
     length = LENGTH if length is None else length
-    return Windows(length, min(HOP, length / 2) if hop is None else hop)
+    return Windows(length, min(HOP, max(length / 2, SHORTEST)) if hop is None else hop)
 
 
 def detector(wanted: bool) -> "Voice | None":

@@ -46,9 +46,9 @@ def stream(
     name = "the microphone" if microphone else "standard input"
     options = {"rate": rate, "voice": speech, "min_confidence": min_confidence, "name": name}
     heard = Stream(load(model), cut, **options)
-    stop = _Stop()
-    pieces = _spoken(rate, channels, stop) if microphone else _read(encoding, channels, stop)
-    (_text if form == "text" else _lines)(_hops(heard, pieces, stop), heard)
+    with _Stop() as stop:
+        spoken = _spoken(rate, channels, stop) if microphone else _read(encoding, channels, stop)
+        (_text if form == "text" else _lines)(_hops(heard, spoken, stop), heard)
 
 
 class _Stop:
@@ -57,7 +57,13 @@ class _Stop:
     def __init__(self) -> None:
         self.asked = False
         self.waiting = False  # for samples, so that nothing is left half done
-        signal.signal(signal.SIGINT, self._interrupt)
+
+    def __enter__(self) -> "_Stop":
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
 
     def _interrupt(self, number: int, frame: Any) -> None:
         self.asked = True

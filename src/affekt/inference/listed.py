@@ -1,9 +1,8 @@
 """The recordings that somebody names: files, folders, lists of files, standard input."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from affekt.corpora import rows
 from affekt.corpora.files import recordings
@@ -19,13 +18,13 @@ class Standard(BytesIO):
     name = STDIN
 
 
-def listed(given: Iterable[str], standard: BinaryIO) -> Iterator[str | Standard]:
+def listed(given: Iterable[str], standard: Callable[[], bytes]) -> Iterator[str | Standard]:
     """Every recording, in order.
 
     Args:
         given: files; folders, for all recordings in them; tables with a column `file` or lists
             (.txt) of a file per line, relative to where they lie; or "-".
-        standard: read for "-".
+        standard: reads what "-" stands for.
 
     Raises:
         AffektError: a folder without recordings, or a table that names none.
@@ -33,7 +32,7 @@ def listed(given: Iterable[str], standard: BinaryIO) -> Iterator[str | Standard]
     for name in given:
         path = Path(name).expanduser()
         if name == STDIN:
-            yield Standard(standard.read())
+            yield Standard(standard())
         elif path.is_dir():
             yield from _inside(path)
         elif path.suffix.lower() in (*TABLES, ".txt") and path.is_file():
