@@ -1,8 +1,10 @@
 """Files that are whole or not there."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
 
@@ -26,3 +28,16 @@ def write(path: Path, text: str) -> Path:
 def write_json(path: Path, values: Any) -> Path:
     """Write values as JSON, one entry per line."""
     return write(path, json.dumps(values, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[TextIO]:
+    """A file to write text to, bit by bit; it has its name once all went well."""
+    draft = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        draft.replace(path)
+    except BaseException:  # also an interrupt
+        draft.unlink(missing_ok=True)
+        raise

@@ -92,25 +92,37 @@ def _of_samples(samples: Any, rate: Any, longest: float | None) -> Signal:
     if not isinstance(rate, int | float | np.integer | np.floating) or not 0 < rate < 1e7:
         raise AudioError(f"samples at a rate of {rate!r}; give their rate in Hz, such as 16000")
     found = np.asarray(samples.detach().cpu() if hasattr(samples, "detach") else samples)
-    if found.dtype.kind not in "iuf" or found.ndim not in (1, 2) or not found.size:
-        raise AudioError(
-            f"{found.dtype} of shape {found.shape} are no samples; give numbers (S,), (S, C) or "
-            "(C, S)"
-        )
+    _refuse_other(found, "give numbers (S,), (S, C) or (C, S)")
     table = found[:, None] if found.ndim == 1 else found
     table = table.T if table.shape[0] < table.shape[1] else table
-    if table.shape[1] > MANY:
-        raise AudioError(f"samples of shape {found.shape}: {table.shape[1]} channels; give one")
-    scaled = _scaled(table)
-    if not np.isfinite(scaled).all():
-        raise AudioError("the samples hold NaN or infinite numbers; give finite ones")
-    if (loudest := float(np.abs(scaled).max())) > LOUDEST:
-        raise AudioError(
-            f"floats up to {loudest:g}; give them in [-1, 1], or 16-bit samples as int16"
-        )
+    scaled = checked(table, "the samples")
     if longest is not None and len(scaled) > longest * rate:
         raise AudioError(f"the samples are {len(scaled) / rate:.1f} s long; give {longest:g} s")
     return audio.mono(scaled, int(rate), "the samples given")
+
+
+def checked(table: np.ndarray, name: str) -> np.ndarray:
+    """Samples (S, C) as float32 in [-1, 1]; integers are taken by the range of their type.
+
+    Raises:
+        AudioError: they are not finite, far too loud, or no samples at all.
+    """
+    _refuse_other(table, "give numbers (S,) or (S, C)")
+    if table.ndim == 2 and table.shape[1] > MANY:
+        raise AudioError(f"samples of shape {table.shape}: {table.shape[1]} channels; give one")
+    scaled = _scaled(table)
+    if not np.isfinite(scaled).all():
+        raise AudioError(f"{name}: holds NaN or infinite numbers; give finite ones")
+    if (loudest := float(np.abs(scaled).max())) > LOUDEST:
+        raise AudioError(
+            f"{name}: floats up to {loudest:g}; give them in [-1, 1], or 16-bit samples as int16"
+        )
+    return scaled
+
+
+def _refuse_other(found: np.ndarray, advice: str) -> None:
+    if found.dtype.kind not in "iuf" or found.ndim not in (1, 2) or not found.size:
+        raise AudioError(f"{found.dtype} of shape {found.shape} are no samples; {advice}")
 
 
 def _scaled(table: np.ndarray) -> np.ndarray:
