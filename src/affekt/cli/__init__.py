@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from affekt import screen
-from affekt.cli import listen, train, view
+from affekt.cli import listen, serve, train, view
 from affekt.cli.app import app
 from affekt.errors import AffektError
 
-__all__ = ["app", "listen", "main", "train", "view"]
+__all__ = ["app", "listen", "main", "serve", "train", "view"]
 
 
 def main() -> None:
