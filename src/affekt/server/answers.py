@@ -6,7 +6,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from affekt.types import Segment
 
-SCORES = {"angry": 0.82, "happy": 0.11, "neutral": 0.05, "sad": 0.02}
+SCORES: dict[str, Any] = {"angry": 0.82, "happy": 0.11, "neutral": 0.05, "sad": 0.02}
+EXAMPLE: dict[str, Any] = {
+    "file": "03a01Wa.flac",
+    "label": "angry",
+    "score": SCORES["angry"],
+    "scores": SCORES,
+    "duration": 1.878,
+    "model": "affekt/emodb",
+}
 RECORDING = {"type": "string", "format": "binary"}
 
 
@@ -24,18 +32,7 @@ class Asked(BaseModel):
 class Answer(BaseModel):
     """What is said of one recording."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "file": "03a01Wa.flac",
-                "label": "angry",
-                "score": SCORES["angry"],
-                "scores": SCORES,
-                "duration": 1.898,
-                "model": "affekt/emodb",
-            }
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
     file: str | None = Field(description="As the form calls it; null of a body.")
     label: str

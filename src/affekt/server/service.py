@@ -1,4 +1,7 @@
-"""From the bytes of a recording to what is said of it: a place, a decoder, a batch."""
+"""From the bytes of a recording to what is said of it: a place, a decoder, a batch.
+
+Axes: S samples, K classes.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -8,7 +11,7 @@ from dataclasses import replace
 
 from affekt.audio import RATE, Signal
 from affekt.inference.predictor import Predictor
-from affekt.server.batching import Batcher, full, late
+from affekt.server.batching import Batcher, Row, full, late
 from affekt.server.limits import Limits
 from affekt.server.metrics import Metrics
 from affekt.server.refusals import RefusedError
@@ -98,17 +101,22 @@ class Service:
         Raises:
             RefusedError: it cannot be used, or there was no time for it.
         """
+        signal, scores = await self.heard(read)
+        found = self.batcher.model.result()
+        return found.segment(0.0, len(signal) / RATE, scores, min_confidence)
+
+    async def heard(self, read: Callable[[], bytes]) -> tuple[Signal, Row]:
+        """The signal (S,) at 16 kHz of a recording, and its scores (K,)."""
         try:
             async with asyncio.timeout(self.limits.timeout):
                 with self._on_its_way():
                     signal = await self._decoded(read)
                     answer = self.batcher.submit(signal)
-                row = await asyncio.wrap_future(answer)
+                scores = await asyncio.wrap_future(answer)
         except TimeoutError as e:
             raise late(self.limits) from e
-        duration = len(signal) / RATE
-        self.metrics.sound.inc(duration)
-        return self.batcher.model.result().segment(0.0, duration, row, min_confidence)
+        self.metrics.sound.inc(len(signal) / RATE)
+        return signal, scores
 
     async def _decoded(self, read: Callable[[], bytes]) -> Signal:
         """The signal (S,), once there is room for it beside those that wait."""
