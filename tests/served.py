@@ -1,11 +1,13 @@
 """A server over a toy whose answer is a function of the file, in this process."""
 
+import asyncio
 import gc
 import io
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,16 +77,22 @@ class Running:
 @contextmanager
 def running(key: str | None = None, load: Callable | None = None, page: bool = False, **limits):
     """A real uvicorn in a thread."""
-    toy = Toy()
-    app = application(load or toy.load, Limits(**limits), key=key)
-    if page:
-        from affekt.server.page import add_page
+    toy, begun = Toy(), Future()
 
-        add_page(app)
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    async def main() -> None:
+        app = application(load or toy.load, Limits(**limits), key=key)
+        if page:
+            from affekt.server.page import add_page
+
+            add_page(app)
+        config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
+        begun.set_result((app, server))
+        await server.serve()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
     thread.start()
+    app, server = begun.result(30.0)
     wait_until(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     found = Running(toy, f"http://127.0.0.1:{port}", app.state.service, server, thread, app)

@@ -77,10 +77,10 @@ def _blocks(gradio: Any, service: Service, folder: Path) -> Any:
 
         async def judge(path: str | None, least: float) -> tuple[Judged | None, str]:
             found = await _judged(service, path)
-            return (None, found) if isinstance(found, str) else (found, drawn(found, least))
+            return (None, found) if isinstance(found, str) else (found, drawn(found, float(least)))
 
         def again(found: Judged | None, least: float) -> Any:
-            return drawn(found, least) if found else gradio.skip()
+            return drawn(found, float(least)) if found else gradio.skip()
 
         def forget(path: str | None) -> None:
             _delete(path, folder)
