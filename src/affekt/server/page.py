@@ -36,6 +36,7 @@ def add_page(app: FastAPI) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio
+    from gradio import themes
 
     gradio.mount_gradio_app(
         app,
@@ -47,7 +48,7 @@ def add_page(app: FastAPI) -> None:
         ssr_mode=False,
         mcp_server=False,
         pwa=False,
-        theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        theme=themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         css=STYLE,
     )
 

@@ -18,8 +18,17 @@ from affekt.inference.predictor import UNCERTAIN, Predictor
 from affekt.types import Segment
 
 # Told apart with any colour vision: Okabe and Ito (2008), without black and yellow.
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C6D31")
-GREY = "#8A8A8A"
+COLOURS: tuple[str, ...] = (
+    "#D55E00",
+    "#0072B2",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#7A5195",
+    "#8C6D31",
+)
+GREY: str = "#8A8A8A"
 COLUMNS = 400  # of the waveform
 HEIGHT = 100
 STYLE = """
@@ -60,8 +69,8 @@ def drawn(found: Judged, min_confidence: float = 0.0) -> str:
     """A recording and what was said of it; under a score of `min_confidence` it is uncertain."""
     segments = [_labelled(s, min_confidence) for s in found.segments]
     labels, length = found.labels, found.duration
-    colours = dict(zip(labels, (COLOURS * len(labels))[: len(labels)], strict=True))
-    colours[UNCERTAIN] = GREY
+    colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(labels)}
+    colours |= {UNCERTAIN: GREY}
     mean = {name: _mean(segments, name) for name in labels}
     best = max(mean, key=lambda name: mean[name])
     label = segments[0].label if len(segments) == 1 else best

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from affekt.audio import RATE, SHORTEST, Signal
+from affekt.errors import AudioError
 from affekt.inference.predictor import Predictor
 from affekt.server.door import key_in, refuse_wrong, wrong
 from affekt.server.limits import VALUES, Limits
@@ -122,6 +123,8 @@ async def serve(socket: WebSocket, service: Service, key: str | None) -> None:
         return
     except RefusedError as e:
         await _refuse(socket, e)
+    except AudioError as e:
+        await _refuse(socket, RefusedError("unusable_sound", str(e)))
     except Exception:
         log.exception("a stream failed")
         await _refuse(socket, failed())
@@ -141,8 +144,12 @@ async def _hello(socket: WebSocket, service: Service, key: str | None) -> Hello:
     return hello
 
 
+def _listener(service: Service, hello: Hello) -> Listener:
+    return Whole(service.predictor, hello, service.limits)
+
+
 async def _hear(socket: WebSocket, service: Service, hello: Hello) -> None:
-    listener: Listener = Whole(service.predictor, hello, service.limits)
+    listener = _listener(service, hello)
     samples = Samples(hello)
     loop = asyncio.get_running_loop()
 
