@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from fastapi import WebSocket
@@ -43,6 +43,7 @@ class Hello(BaseModel):
     api_key: str | None = None  # for browsers, which cannot send it as a header
 
 
+@runtime_checkable
 class Listener(Protocol):
     """What hears a stream: `affekt.inference.stream.Stream`, or `Whole`."""
 
