@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from affekt import containers
-from affekt.errors import AudioError
+from affekt.errors import AudioError, TooLongError
 
 UNKNOWN = 2**40  # samples; libsndfile gives 2**63 - 1 for a FLAC that was written to a pipe
 BLOCK = 2**20  # samples read at once: a damaged header may announce more than memory holds
@@ -48,7 +48,7 @@ def decode(
         AudioError: "file: what is wrong; what would do" for a file that is missing, empty, not
             audio, damaged, truncated, not finite or too long, and for a span that is not in it.
     """
-    with _opened(source) as found:
+    with _opened(source, longest) as found:
         return _finite(_stretch(found, start, end, longest), found.name), found.rate
 
 
@@ -94,21 +94,21 @@ class _Found:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[_Found]:
+def _opened(source: Source, longest: float | None = None) -> Iterator[_Found]:
     """The file, its container looked at; damage that shows within is told of as well."""
     name = name_of(source)
     if isinstance(source, Path) and not source.is_file():
         raise _unusable(name, "no such file", "check where it should lie")
     with ExitStack() as until_read:
         try:
-            yield _open(source, name, until_read)
+            yield _open(source, name, until_read, longest)
         except DAMAGE as e:
             reason = getattr(e, "error_string", str(e)).strip().rstrip(".").replace(";", ",")
             advice = "affekt reads .wav .flac .ogg .mp3, so convert it or copy it again"
             raise _unusable(name, f"not readable as audio ({reason})", advice) from e
 
 
-def _open(source: Source, name: str, until_read: ExitStack) -> _Found:
+def _open(source: Source, name: str, until_read: ExitStack, longest: float | None) -> _Found:
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
         if not file.seek(0, 2):
             raise _unusable(name, "the file is empty", COPY)
@@ -126,7 +126,8 @@ def _open(source: Source, name: str, until_read: ExitStack) -> _Found:
         if not (ffmpeg := _ffmpeg()):
             raise
         folder = until_read.enter_context(TemporaryDirectory(prefix="affekt-"))
-        stream, promise = _Stream(_converted(ffmpeg, source, Path(folder))), "kept"
+        made = _converted(ffmpeg, source, Path(folder), longest)
+        stream, promise = _Stream(made), "kept"
     until_read.enter_context(stream)
     return _Found(stream, name, promise == "kept" and stream.frames < UNKNOWN)
 
@@ -141,8 +142,11 @@ def _ffmpeg() -> str | None:
         return None
 
 
-def _converted(ffmpeg: str, source: Source, folder: Path) -> Path:
-    """The first sound in the file as WAV, at its own rate and with its channels."""
+def _converted(ffmpeg: str, source: Source, folder: Path, longest: float | None) -> Path:
+    """The first sound in the file as WAV, at its own rate and with its channels.
+
+    Of one that is too long, a second more than there may be, which shows it.
+    """
     path = source if isinstance(source, Path) else folder / "given"
     if not isinstance(source, Path):
         source.seek(0)
@@ -151,6 +155,7 @@ def _converted(ffmpeg: str, source: Source, folder: Path) -> Path:
     made = folder / "made.wav"
     command = [ffmpeg, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
     command += ["-format_whitelist", CONTAINERS, "-i", f"file:{path}", "-map", "0:a:0"]
+    command += [] if longest is None else ["-t", f"{longest + 1.0:.3f}"]
     command += ["-c:a", "pcm_s16le", "-rf64", "auto", str(made)]
     try:
         subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE)
@@ -179,8 +184,8 @@ def _stretch(found: _Found, start: float, end: float | None, longest: float | No
     total = file.frames if whole is None else len(whole)
     first, last = _place(found, start, end, total=total)
     if last - first > most:
-        what = f"longer than {longest:g} s"
-        raise _unusable(found.name, what, "cut it, or ask for a timeline of a long recording")
+        advice = "cut it, or ask for a timeline of a long recording"
+        raise TooLongError(f"{found.name}: longer than {longest:g} s; {advice}")
     if whole is not None:
         return whole[first:last]
     file.seek(first)

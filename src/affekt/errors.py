@@ -4,6 +4,7 @@ AffektError            a user's mistake: one message that says what, what was gi
   RecipeError          a recipe, or a part named in one
   CorpusError          a folder or manifest that is not what it should be
   AudioError           a recording that cannot be used
+    TooLongError       one that is longer than it may be
   EncoderError         a checkpoint that is missing, or not what it should be
   ModelError           a model folder that is missing, not whole, or not what it should be
   ProtocolError        a division of a corpus that cannot be made, or that leaks
@@ -34,6 +35,10 @@ class CorpusError(AffektError):
 
 class AudioError(AffektError):
     """A recording cannot be used."""
+
+
+class TooLongError(AudioError):
+    """A recording is longer than it may be."""
 
 
 class EncoderError(AffektError):

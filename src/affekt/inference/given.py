@@ -13,7 +13,7 @@ import numpy as np
 from affekt import audio
 from affekt.audio import Signal
 from affekt.decoding import decode, name_of
-from affekt.errors import AudioError
+from affekt.errors import AudioError, TooLongError
 
 Given = Any  # whatever comes in: it is looked at here
 MANY = 64  # channels of a recording, at most: the longer axis is time
@@ -30,7 +30,8 @@ def signal(given: Given, *, longest: float | None = None) -> Signal:
         longest: seconds that there may be.
 
     Raises:
-        AudioError: it cannot be read, is shorter than `affekt.audio.SHORTEST` or too long.
+        AudioError: it cannot be read, is shorter than `affekt.audio.SHORTEST`, or too long
+            (TooLongError).
     """
     if isinstance(given, tuple):
         return _of_samples(*_pair(given), longest)
@@ -97,7 +98,7 @@ def _of_samples(samples: Any, rate: Any, longest: float | None) -> Signal:
     table = table.T if table.shape[0] < table.shape[1] else table
     scaled = checked(table, "the samples")
     if longest is not None and len(scaled) > longest * rate:
-        raise AudioError(f"the samples are {len(scaled) / rate:.1f} s long; give {longest:g} s")
+        raise TooLongError(f"the samples are {len(scaled) / rate:.1f} s long; give {longest:g} s")
     return audio.mono(scaled, int(rate), "the samples given")
 
 
