@@ -1,12 +1,12 @@
+import io
 import json
 
 import numpy as np
 import pytest
-import soxr
+import soundfile
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from affekt.server.streaming import Hello, Samples
 from served import wait_until, wav
 
 HELLO = {"rate": 16_000, "encoding": "s16le", "channels": 1}
@@ -21,13 +21,16 @@ def pcm(level: float, seconds: float = 0.5, rate: int = 16_000) -> bytes:
     return np.full(round(seconds * rate), round(level * 32768), "<i2").tobytes()
 
 
-def heard(server, hello, parts) -> dict:
+def heard(server, hello, parts) -> list[dict]:
+    """All answers; the last is the timeline."""
+    found = []
     with opened(server) as socket:
         socket.send(json.dumps(hello))
         for part in parts:
             socket.send(part)
         socket.send('{"end": true}')
-        found = json.loads(socket.recv(10.0))
+        while not found or found[-1]["type"] != "timeline":
+            found.append(json.loads(socket.recv(10.0)))
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(10.0)
         assert closed.value.rcvd.code == 1000
@@ -45,23 +48,45 @@ def refused(server, *messages, **headers) -> tuple[int, str, str]:
         return closed.value.rcvd.code, found["code"], found["message"]
 
 
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[n : n + size] for n in range(0, len(data), size)]
+
+
 def test_a_stream_says_what_a_file_of_the_same_sound_would(server):
-    data = pcm(0.25, 1.0)
-    found = heard(server, HELLO, [data[n : n + 999] for n in range(0, len(data), 999)])
-    assert found["scores"] == server.post(wav(0.25, 1.0)).json()["scores"]
-    assert (found["start"], found["end"], found["label"]) == (0.0, 1.0, "low")
+    hop, whole = heard(server, HELLO, cut(pcm(0.25, 1.0), 999))
+    (segment,) = whole["segments"]
+    assert segment["scores"] == server.post(wav(0.25, 1.0)).json()["scores"]
+    assert (segment["start"], segment["end"], segment["label"]) == (0.0, 1.0, "low")
+    assert hop == {"type": "hop", **segment}
+    assert whole["duration"] == 1.0
 
 
-def test_samples_come_out_at_16_khz_and_mono_however_they_are_cut():
-    rng = np.random.default_rng(0)
-    sound = rng.uniform(-0.5, 0.5, (44_100, 2)).astype("<f4")
-    samples = Samples(Hello(rate=44_100, encoding="f32le", channels=2))
-    data, found = sound.tobytes(), []
-    for n in range(0, len(data), 12_347):
-        found.append(samples(data[n : n + 12_347]))
-    found = np.concatenate([*found, samples(b"", last=True)])
-    expected = soxr.resample(sound.mean(axis=1), 44_100, 16_000, quality="HQ")
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+@pytest.mark.parametrize("size", [999, 64_000])
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2)])
+def test_its_timeline_is_that_of_the_file_however_it_was_cut(server, size, rate, channels):
+    levels = np.repeat([0.1, 0.9, 0.9, 0.2], rate)
+    sound = np.repeat(levels[:, None], channels, axis=1).astype("<f4")
+    hello = {"rate": rate, "encoding": "f32le", "channels": channels, "window": 1.0, "hop": 0.5}
+    *hops, whole = heard(server, hello, cut(sound.tobytes(), size))
+    file = io.BytesIO()
+    soundfile.write(file, sound, rate, format="WAV", subtype="FLOAT")
+    asked = {"timeline": True, "window": 1.0, "hop": 0.5}
+    answer = server.post(file.getvalue(), params=asked).json()
+    assert len(hops) == 8
+    assert [s["label"] for s in whole["segments"]] == ["low", "high", "low"]
+    for ours, theirs in zip(whole["segments"], answer["segments"], strict=True):
+        assert ours["label"] == theirs["label"]
+        assert [ours["start"], ours["end"]] == pytest.approx([theirs["start"], theirs["end"]])
+        assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-3)
+    assert answer["duration"] == pytest.approx(4.0)
+    assert answer["label"] == "high"
+
+
+def test_hops_come_while_the_stream_goes_on(server):
+    with opened(server) as socket:
+        socket.send(json.dumps(HELLO | {"window": 1.0, "hop": 1.0}))
+        socket.send(pcm(0.25, 1.5))
+        assert json.loads(socket.recv(10.0))["end"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -73,7 +98,9 @@ def test_samples_come_out_at_16_khz_and_mono_however_they_are_cut():
         ([{"rate": 192_000, "channels": 8}], 1007, "wrong_request", "too much"),
         ([b"\0\0"], 1007, "wrong_request", "begin with"),
         ([HELLO, {"stop": True}], 1007, "wrong_request", "end"),
-        ([HELLO, {"end": True}], 1007, "unusable_sound", "0.00 s of sound came"),
+        ([HELLO | {"window": 1.0}], 1007, "wrong_request", "a window that is as long"),
+        ([HELLO, b"\0", {"end": True}], 1007, "unusable_sound", "no whole samples"),
+        ([HELLO, {"end": True}], 1007, "unusable_sound", "0.00 s long"),
         (
             [HELLO | {"encoding": "f32le"}, np.full(9, np.nan, "<f4").tobytes()],
             1007,
@@ -88,8 +115,7 @@ def test_an_error_is_one_message_and_a_closing_code(server, messages, closing, c
 
 
 def test_limits_of_streams(serve):
-    with serve(seconds=1.0, streams=1, timeout=0.5) as server:
-        assert refused(server, HELLO, pcm(0.5, 1.5))[:2] == (1009, "too_long")
+    with serve(streams=1, timeout=0.5) as server:
         with opened(server) as first:
             first.send(json.dumps(HELLO))
             wait_until(lambda: server.service.streams == 1)
@@ -102,7 +128,7 @@ def test_limits_of_streams(serve):
 def test_a_stream_brings_the_key_as_a_header_or_in_its_first_message(serve):
     with serve(key="secret") as server:
         assert refused(server, HELLO)[:2] == (1008, "wrong_key")
-        assert heard(server, HELLO | {"api_key": "secret"}, [pcm(0.5)])["label"] == "low"
+        assert heard(server, HELLO | {"api_key": "secret"}, [pcm(0.5)])[0]["label"] == "low"
         found = refused(server, HELLO, {"end": True}, authorization="Bearer secret")
         assert found[1] == "unusable_sound"
 

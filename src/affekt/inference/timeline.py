@@ -4,7 +4,7 @@ The recording is decoded and judged block by block, so that ten hours take the m
 Axes: S samples, C channels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,15 +98,28 @@ def joined(hops: Iterable[Segment]) -> Iterator[Segment]:
         yield _mean(run)
 
 
+def overall(
+    predictor: Predictor, segments: Sequence[Segment], min_confidence: float = 0.0
+) -> Segment:
+    """A timeline as one segment: the mean of the scores by duration, and its label."""
+    scores = np.array([_scores(segments)[name] for name in predictor.labels])
+    return predictor.segment(segments[0].start, segments[-1].end, scores, min_confidence)
+
+
+def _scores(run: Sequence[Segment]) -> dict[str, float]:
+    """The mean of the scores by duration."""
+    weights = [hop.end - hop.start for hop in run]
+    return {
+        name: float(np.average([hop.scores[name] for hop in run], weights=weights))
+        for name in run[0].scores
+    }
+
+
 def _mean(run: list[Segment]) -> Segment:
     """One segment of hops with the same label."""
     if len(run) == 1:
         return run[0]
-    weights = [hop.end - hop.start for hop in run]
-    scores = {
-        name: float(np.average([hop.scores[name] for hop in run], weights=weights))
-        for name in run[0].scores
-    }
+    scores = _scores(run)
     return Segment(
         start=run[0].start,
         end=run[-1].end,

@@ -1,5 +1,7 @@
 """What is asked and answered, as it stands in the OpenAPI document."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +29,19 @@ class Asked(BaseModel):
     min_confidence: float = Field(
         0.0, ge=0.0, le=1.0, description="Under this score the label is 'uncertain'."
     )
+    timeline: bool = Field(False, description="Where which emotion is, as `segments`.")
+    window: float = Field(4.0, gt=0, le=60, description="Seconds of a window of the timeline.")
+    hop: float = Field(2.0, gt=0, le=60, description="Seconds from window to window.")
+
+
+class Stretch(BaseModel):
+    """A stretch of one label."""
+
+    start: float = Field(description="Seconds.")
+    end: float = Field(description="Seconds.")
+    label: str
+    score: float
+    scores: dict[str, float]
 
 
 class Answer(BaseModel):
@@ -40,6 +55,7 @@ class Answer(BaseModel):
     scores: dict[str, float] = Field(description="By class, the highest first.")
     duration: float = Field(description="Seconds.")
     model: str
+    segments: list[Stretch] | None = Field(None, description="Of a timeline.")
 
 
 class Fault(BaseModel):
@@ -53,6 +69,19 @@ class Problem(BaseModel):
     """The body of every error."""
 
     error: Fault
+
+
+def of_timeline(
+    segments: Sequence[Segment],
+    whole: Segment,
+    *,
+    file: str | None,
+    model: str,
+    top_k: int | None,
+) -> dict[str, Any]:
+    """The `Answer` with a timeline, `whole` the mean of it."""
+    rows = [{**asdict(s), "scores": ranked(s.scores, top_k)} for s in segments]
+    return answer(whole, file=file, model=model, top_k=top_k) | {"segments": rows}
 
 
 def answer(found: Segment, *, file: str | None, model: str, top_k: int | None) -> dict[str, Any]:

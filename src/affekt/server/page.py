@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from affekt.audio import RATE
+from affekt.inference.windows import Windows
 from affekt.server.picture import STYLE, Judged, alert, drawn, judged
 from affekt.server.refusals import RefusedError, failed
 from affekt.server.service import Service
@@ -100,14 +100,14 @@ async def _judged(service: Service, path: str | None) -> Judged | str:
         return ""
     try:
         with service.place():
-            signal, scores = await service.heard(Path(path).read_bytes)
+            signal, segments = await service.timeline(Path(path).read_bytes, Windows())
     except RefusedError as e:
         return alert(str(e))
     except Exception:
         log.exception("the page failed")
         return alert(str(failed()))
     model = service.batcher.model.result()
-    return judged(signal, [model.segment(0.0, len(signal) / RATE, scores)], model)
+    return judged(signal, segments, model)
 
 
 def _delete(path: str | None, folder: Path) -> None:

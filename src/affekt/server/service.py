@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from affekt.audio import RATE, Signal
 from affekt.inference.predictor import Predictor
+from affekt.inference.timeline import timeline
+from affekt.inference.windows import Windows
 from affekt.server.batching import Batcher, Row, full, late
 from affekt.server.limits import Limits
 from affekt.server.metrics import Metrics
@@ -54,6 +57,11 @@ class Service:
         found = self.batcher.model.result()
         # Temperature and activation are those of the model within.
         return replace(found, logits=self.batcher.scores, temperature=1.0, activation="none")
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self.batcher.model.result().name
 
     def refuse_unready(self) -> None:
         """Pass if requests can be answered, or say why not."""
@@ -104,6 +112,23 @@ class Service:
         signal, scores = await self.heard(read)
         found = self.batcher.model.result()
         return found.segment(0.0, len(signal) / RATE, scores, min_confidence)
+
+    async def timeline(
+        self, read: Callable[[], bytes], windows: Windows, min_confidence: float = 0.0
+    ) -> tuple[Signal, list[Segment]]:
+        """The signal (S,) of a recording, and its stretches of one label; arguments as above."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.limits.timeout):
+                with self._on_its_way():
+                    signal = await self._decoded(read)
+                options = {"windows": windows, "min_confidence": min_confidence}
+                work = partial(timeline, self.predictor, (signal, RATE), **options)
+                segments = await loop.run_in_executor(self.listeners, work)
+        except TimeoutError as e:
+            raise late(self.limits) from e
+        self.metrics.sound.inc(len(signal) / RATE)
+        return signal, segments
 
     async def heard(self, read: Callable[[], bytes]) -> tuple[Signal, Row]:
         """The signal (S,) at 16 kHz of a recording, and its scores (K,)."""

@@ -1,7 +1,8 @@
-"""Sound that is heard while it is spoken: a WebSocket of samples in, of segments out.
+"""Sound that is heard while it is spoken: a WebSocket of samples in, of hops out.
 
 The first message is JSON, {"rate": 16000, "encoding": "s16le", "channels": 1}; then samples follow
-as binary messages of any size; {"end": true} ends them. Axes: S samples, C channels.
+as binary messages of any size; {"end": true} ends them. What is said of a hop is sent once, as
+soon as it is final, and in the end the timeline, as of affekt.inference.timeline.
 """
 
 import asyncio
@@ -9,16 +10,19 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 from fastapi import WebSocket
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
-from affekt.audio import RATE, SHORTEST, Signal
 from affekt.errors import AudioError
+from affekt.inference.incoming import frame, pcm
 from affekt.inference.predictor import Predictor
+from affekt.inference.stream import Stream
+from affekt.inference.timeline import joined
+from affekt.inference.windows import Windows
 from affekt.server.door import key_in, refuse_wrong, wrong
 from affekt.server.limits import VALUES, Limits
 from affekt.server.refusals import RefusedError, failed
@@ -28,7 +32,7 @@ from affekt.types import Segment
 log = logging.getLogger(__name__)
 
 BEGIN = '; begin with {"rate": 16000, "encoding": "s16le", "channels": 1}'
-TYPES = {"s16le": ("<i2", 2.0**15), "f32le": ("<f4", 1.0)}
+WINDOWS = Windows()
 
 
 class Hello(BaseModel):
@@ -39,77 +43,50 @@ class Hello(BaseModel):
     rate: int = Field(ge=4_000, le=192_000)  # Hz
     encoding: Literal["s16le", "f32le"] = "s16le"
     channels: int = Field(1, ge=1, le=8)
+    window: float = Field(WINDOWS.length, gt=0, le=60)  # seconds
+    hop: float = Field(WINDOWS.hop, gt=0, le=60)  # seconds
     min_confidence: float = Field(0.0, ge=0.0, le=1.0)
     api_key: str | None = None  # for browsers, which cannot send it as a header
 
 
-@runtime_checkable
-class Listener(Protocol):
-    """What hears a stream: `affekt.inference.stream.Stream`, or `Whole`."""
+class Listener:
+    """Hears the bytes of a stream, however they are cut.
 
-    def feed(self, samples: Signal) -> list[Segment]:
-        """What can be said after these samples (S,) at 16 kHz."""
-        ...
+    Args:
+        predictor: the model.
+        hello: the first message.
+    """
 
-    def end(self) -> list[Segment]:
-        """What is left to be said."""
-        ...
-
-
-class Whole:
-    """Hears a stream to its end, and judges it as one recording."""
-
-    def __init__(self, predictor: Predictor, hello: Hello, limits: Limits) -> None:
-        self.predictor = predictor
+    def __init__(self, predictor: Predictor, hello: Hello) -> None:
         self.hello = hello
-        self.limits = limits
-        self.heard: list[Signal] = []
+        cut = Windows(hello.window, hello.hop)
+        told = {"rate": hello.rate, "min_confidence": hello.min_confidence}
+        self.stream = Stream(predictor, cut, **told)
+        self.hops: list[Segment] = []
+        self.rest = b""  # part of a sample of all channels
 
-    def feed(self, samples: Signal) -> list[Segment]:
-        """Nothing yet."""
-        self.heard.append(samples)
-        if sum(map(len, self.heard)) > self.limits.seconds * RATE:
-            what = f"the stream is longer than {self.limits.seconds:g} s; end it before"
-            raise RefusedError("too_long", what)
-        return []
+    def feed(self, data: bytes) -> list[Segment]:
+        """The hops that are final after these bytes."""
+        data = self.rest + data
+        whole = len(data) - len(data) % frame(self.hello.encoding, self.hello.channels)
+        self.rest = data[whole:]
+        return self._keep(self.stream.feed(self._samples(data[:whole])))
 
     def end(self) -> list[Segment]:
-        """One segment."""
-        signal = np.concatenate([np.zeros(0, np.float32), *self.heard])
-        if len(signal) < SHORTEST * RATE:
-            what = f"{len(signal) / RATE:.2f} s of sound came; send at least {SHORTEST} s"
-            raise RefusedError("unusable_sound", what)
-        (scores,) = self.predictor.scores([signal])
-        duration = len(signal) / RATE
-        return [self.predictor.segment(0.0, duration, scores, self.hello.min_confidence)]
+        """The hops that are left."""
+        self._samples(self.rest)  # half a sample is told
+        return self._keep(self.stream.end())
 
+    def timeline(self) -> list[Segment]:
+        """All hops, those of one label as one segment."""
+        return list(joined(self.hops))
 
-class Samples:
-    """Bytes of a stream as signals at 16 kHz, however they are cut."""
+    def _samples(self, data: bytes) -> np.ndarray:
+        return pcm(data, encoding=self.hello.encoding, channels=self.hello.channels)
 
-    def __init__(self, hello: Hello) -> None:
-        import soxr
-
-        self.kind, self.scale = TYPES[hello.encoding]
-        self.channels = hello.channels
-        self.rest = b""  # part of a sample of all channels
-        self.resample = soxr.ResampleStream(hello.rate, RATE, 1, "float32", "HQ")
-        self.same = hello.rate == RATE
-
-    def __call__(self, data: bytes, *, last: bool = False) -> Signal:
-        """Samples (S,)."""
-        data = self.rest + data
-        whole = len(data) // self._width * self._width
-        self.rest = data[whole:]
-        found = np.frombuffer(data[:whole], self.kind).astype(np.float32) / self.scale
-        if not np.isfinite(found).all():
-            raise RefusedError("unusable_sound", "the stream holds NaN or infinite samples")
-        mono = found.reshape(-1, self.channels).mean(axis=1, dtype=np.float32)
-        return mono if self.same else self.resample.resample_chunk(mono, last=last)
-
-    @property
-    def _width(self) -> int:
-        return np.dtype(self.kind).itemsize * self.channels
+    def _keep(self, hops: list[Segment]) -> list[Segment]:
+        self.hops += hops
+        return hops
 
 
 async def serve(socket: WebSocket, service: Service, key: str | None) -> None:
@@ -145,22 +122,23 @@ async def _hello(socket: WebSocket, service: Service, key: str | None) -> Hello:
     return hello
 
 
-def _listener(service: Service, hello: Hello) -> Listener:
-    return Whole(service.predictor, hello, service.limits)
-
-
 async def _hear(socket: WebSocket, service: Service, hello: Hello) -> None:
-    listener = _listener(service, hello)
-    samples = Samples(hello)
+    try:
+        listener = Listener(service.predictor, hello)
+    except AudioError as e:
+        raise RefusedError("wrong_request", str(e)) from e
     loop = asyncio.get_running_loop()
 
     async def tell(work: Callable[[], list[Segment]]) -> None:
-        for segment in await loop.run_in_executor(service.listeners, work):
-            await socket.send_json(asdict(segment))
+        for hop in await loop.run_in_executor(service.listeners, work):
+            await socket.send_json({"type": "hop", **asdict(hop)})
 
     while (data := _sound(await _next(socket, service.limits))) is not None:
-        await tell(lambda data=data: listener.feed(samples(data)))
-    await tell(lambda: listener.feed(samples(b"", last=True)) + listener.end())
+        await tell(lambda data=data: listener.feed(data))
+    await tell(listener.end)
+    whole = [asdict(segment) for segment in listener.timeline()]
+    duration = listener.stream.duration
+    await socket.send_json({"type": "timeline", "duration": duration, "segments": whole})
 
 
 def _sound(message: dict[str, Any]) -> bytes | None:
