@@ -50,7 +50,10 @@ class Trained:
 
     def predictor(self) -> Predictor:
         """The same as one that is asked for any audio."""
-        hearing = Hearing(lambda waves: self.model(waves).logits, steps=self.steps)
+        weights = sum(p.numel() for p in self.model.parameters())
+        hearing = Hearing(
+            lambda waves: self.model(waves).logits, steps=self.steps, weights=weights
+        )
         return Predictor(
             labels=self.classes,
             logits=hearing,

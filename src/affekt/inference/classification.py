@@ -54,7 +54,7 @@ def load(folder: Path, *, precision: Precision = "bf16") -> Predictor:
     if config.model_type in OWN_WAY and not getattr(config, "add_adapter", False):
         classify = Classification(model, extractor.do_normalize, precision)
         narrow(classify.network, precision, device)
-        hear: Any = Hearing(classify)
+        hear: Any = Hearing(classify, weights=model.num_parameters())
     else:
         hear = _Whole(model, extractor, precision)
     return Predictor(

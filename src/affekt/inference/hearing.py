@@ -21,10 +21,12 @@ from affekt.threads import cores, in_turn, one_thread_each
 Network = Callable[[Waves], Float[Tensor, "B K"]]
 ON_GPU = 64  # signals in a batch
 SECONDS_ON_GPU = 320.0  # of a batch, with its padding
-# On a CPU a core takes batches of its own. Padding costs as much as sound, and a large network
-# gains nothing from a batch; a small one is kept from waiting for Python.
-ON_CPU = 4
-SECONDS_ON_CPU = 12.0
+# On a CPU a core takes batches of its own. A large network gains nothing from a batch, which only
+# takes memory; a small one is kept from waiting for Python.
+ON_CPU = 16
+SECONDS_ON_CPU = 48.0  # of a small network
+SECONDS_OF_LARGE = 8.0
+SMALL = 20_000_000  # weights
 
 
 class Hearing:
@@ -33,12 +35,16 @@ class Hearing:
     Args:
         network: from a padded batch of signals to logits; it lies where `processor` says.
         steps: of the audio, before the network, as in training.
+        weights: how many the network has.
     """
 
-    def __init__(self, network: Network, *, steps: Sequence[audio.Step] = ()) -> None:
+    def __init__(
+        self, network: Network, *, steps: Sequence[audio.Step] = (), weights: int = 0
+    ) -> None:
         self.network = network
         self.steps = steps
         self.device = processor()
+        self.seconds = SECONDS_ON_CPU if weights < SMALL else SECONDS_OF_LARGE
 
     @torch.inference_mode()
     def __call__(self, signals: Sequence[Signal]) -> np.ndarray:
@@ -48,7 +54,7 @@ class Hearing:
         ]
         lengths = [len(signal) for signal in ready]
         on_cpu = self.device.type == "cpu"
-        size, seconds = (ON_CPU, SECONDS_ON_CPU) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
+        size, seconds = (ON_CPU, self.seconds) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
         batches = sorted_batches(lengths, size, round(seconds * RATE))[::-1]  # the longest first
 
         def hear(numbers: list[int]) -> Float[Tensor, "B K"]:
