@@ -14,12 +14,12 @@ from affekt.encoders.speech import Speech, processor
 from affekt.errors import AudioError, RunError, nearest
 from affekt.inference.hearing import Hearing
 from affekt.inference.predictor import Predictor
+from affekt.nn.assembly import recogniser
 from affekt.nn.recogniser import Output, Recogniser
 from affekt.nn.standardise import Standardise
 from affekt.parts import build, options
 from affekt.recipe import Recipe
 from affekt.signals import Signals
-from affekt.training.fit import recogniser
 from affekt.training.sides import JUDGED_AT_ONCE
 from affekt.types import Utterance
 
@@ -51,9 +51,7 @@ class Trained:
     def predictor(self) -> Predictor:
         """The same as one that is asked for any audio."""
         weights = sum(p.numel() for p in self.model.parameters())
-        hearing = Hearing(
-            lambda waves: self.model(waves).logits, steps=self.steps, weights=weights
-        )
+        hearing = Hearing(lambda waves: self.model(waves).logits, steps=self.steps, weights=weights)
         return Predictor(
             labels=self.classes,
             logits=hearing,

@@ -54,6 +54,14 @@ KINDS = {
 }
 
 
+def cooled(p, temperature: float) -> dict[str, float]:
+    """Its probabilities with logits divided by a temperature."""
+    powers = {
+        name: max(chance, 0.5e-6) ** (1 / temperature) for name, chance in p.probabilities.items()
+    }
+    return {name: power / sum(powers.values()) for name, power in powers.items()}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_leaves_a_model_that_says_the_same_wherever_it_is_moved(
     kind, checkpoint, roberta, emodb_of_noise, tmp_path
@@ -69,8 +77,8 @@ def test_a_run_leaves_a_model_that_says_the_same_wherever_it_is_moved(
     found = list(predictor.each([emodb_of_noise / f"wav/{p.id}.wav" for p in judged]))
     assert predictor.labels == list(judged[0].probabilities)
     for p, (_, segment) in zip(judged, found, strict=True):
-        cached = 0.02 if "speech" in str(changes) else 2e-6  # frames in bf16
-        assert segment.scores == pytest.approx(p.probabilities, abs=cached)
+        cached = 0.02 if "speech" in str(changes) else 1e-4  # frames in bf16; six digits
+        assert segment.scores == pytest.approx(cooled(p, predictor.temperature), abs=cached)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from affekt.labels import order
 from affekt.parts import build, options
 from affekt.recipe import Recipe
 
-LEAST = 1e-12  # of a probability whose logarithm is taken
+LEAST = 0.5e-6  # of a probability whose logarithm is taken, as where temperatures are fitted
 
 
 @dataclass(frozen=True)

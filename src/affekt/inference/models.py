@@ -1,6 +1,7 @@
 """Which kind of model a name stands for. Heavy imports wait until they are needed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ def load(model: str, revision: str | None = None) -> Predictor:
     Raises:
         ModelError: there is no model, or it is not whole.
     """
-    folder = locate(model, revision)
+    return replace(_of_folder(locate(model, revision)), name=model)
+
+
+def _of_folder(folder: Path) -> Predictor:
     if any(folder.glob("*.onnx")):
         from affekt.inference import onnx
 

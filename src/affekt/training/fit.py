@@ -23,9 +23,8 @@ from affekt.encoders import ENCODERS
 from affekt.encoders.speech import Speech
 from affekt.encoders.text import Text
 from affekt.labels import order
+from affekt.nn.assembly import recogniser
 from affekt.nn.heads import HEADS
-from affekt.nn.mixing import MIXES
-from affekt.nn.pooling import POOLINGS
 from affekt.nn.recogniser import Recogniser
 from affekt.nn.standardise import Standardise
 from affekt.parts import build, find
@@ -60,16 +59,6 @@ class Fitted:
     def dataset(self, utterances: Sequence[Utterance]) -> UtteranceDataset:
         """Utterances as the recogniser takes them."""
         return UtteranceDataset(utterances, self.see(utterances), self.classes)
-
-
-def recogniser(
-    recipe: Recipe, layers: int, dim: int, classes: Sequence[str], **front: nn.Module | None
-) -> Recogniser:
-    """The untrained network that a recipe describes; `front` as in Recogniser."""
-    assert recipe.pooling is not None
-    pooling = build(POOLINGS, recipe.pooling, "pooling", dim)
-    head = build(HEADS, recipe.head, "head", pooling.output_dim, classes)
-    return Recogniser(build(MIXES, recipe.mix, "mix", layers), pooling, head, **front)
 
 
 def train(
