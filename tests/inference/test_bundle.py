@@ -77,7 +77,7 @@ def test_a_run_leaves_a_model_that_says_the_same_wherever_it_is_moved(
     found = list(predictor.each([emodb_of_noise / f"wav/{p.id}.wav" for p in judged]))
     assert predictor.labels == list(judged[0].probabilities)
     for p, (_, segment) in zip(judged, found, strict=True):
-        cached = 0.02 if "speech" in str(changes) else 1e-4  # frames in bf16; six digits
+        cached = 0.02 if "speech" in str(changes) else 1e-3  # frames in bf16; six digits, T
         assert segment.scores == pytest.approx(cooled(p, predictor.temperature), abs=cached)
 
 
