@@ -32,28 +32,10 @@ BOUNDARY = "affekt-benchmark"
 
 
 def predictor(model: str | None) -> Any:
-    """The model called so; affekt/small under a head of random weights without."""
-    from affekt.inference.predictor import Predictor
+    """The model called so; the one that comes with affekt without."""
+    from affekt.inference.predictor import DEFAULT, Predictor
 
-    if model:
-        return Predictor.load(model)
-    import torch
-
-    from affekt.encoders.speech import Speech
-    from affekt.inference.hearing import Hearing
-
-    torch.manual_seed(0)
-    encoder = Speech()
-    head = torch.nn.Linear(encoder.dim, 4)
-
-    def network(waves: Any) -> Any:
-        frames = encoder(waves.wav, waves.lengths)
-        mask = frames.mask[:, :, None]
-        mixed = frames.layers.mean(dim=1).float() * mask
-        return head(mixed.sum(dim=1) / mask.sum(dim=1))
-
-    hearing = Hearing(network, device=torch.device("cpu"))
-    return Predictor(labels=["a", "b", "c", "d"], logits=hearing, name="affekt/small")
+    return Predictor.load(model or DEFAULT)
 
 
 def served(model: str | None, clips: int, address: Any) -> None:

@@ -80,6 +80,25 @@ class _Stream(soundfile.SoundFile):
         return False
 
 
+class _Lenient:
+    """An open file where a damaged header may send libsndfile before its start: it stays put.
+
+    What is raised within a callback would be printed, and reach nobody.
+    """
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self.file = file
+        self.name = name_of(file)
+        self.read, self.readinto, self.tell = file.read, file.readinto, file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """To a place that there is."""
+        try:
+            return self.file.seek(offset, whence)
+        except (ValueError, OSError, OverflowError):
+            return self.file.tell()
+
+
 @dataclass(frozen=True)
 class _Found:
     """A file that was opened."""
@@ -119,9 +138,9 @@ def _open(source: Source, name: str, until_read: ExitStack, longest: float | Non
     if promise == "none":
         what = "an MP3 of varying bit rate that does not say its length"
         raise _unusable(name, what, "convert it to .wav or .flac")
-    file: Any = source
+    given: Any = source if isinstance(source, Path) else _Lenient(source)
     try:
-        stream = _Stream(file)
+        stream = _Stream(given)
     except soundfile.LibsndfileError:
         if not (ffmpeg := _ffmpeg()):
             raise
