@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from affekt import screen
-from affekt.cli import listen, train, view
+from affekt.cli import export, listen, train, view
 from affekt.cli.app import app
 from affekt.errors import AffektError
 
-__all__ = ["app", "listen", "main", "train", "view"]
+__all__ = ["app", "export", "listen", "main", "train", "view"]
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ class WaveTransformer(nn.Module):
     def frames(self, lengths: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         """How many frames so many samples give."""
         for layer in self.model.feature_extractor.conv_layers:
-            lengths = _convolved(lengths, layer.conv)
+            lengths = frames_of(lengths, layer.conv)
         return lengths
 
     def forward(
@@ -94,7 +94,7 @@ class WaveTransformer(nn.Module):
         self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T C"]:
         """What the convolutions make of waves; `lengths` counts samples."""
-        wav = _prepared(wav, lengths, normalise=self.normalise)
+        wav = prepared(wav, lengths, normalise=self.normalise)
         z = convolve(self.model.feature_extractor.conv_layers, wav, lengths)
         return z.transpose(1, 2)
 
@@ -110,10 +110,10 @@ class WaveTransformer(nn.Module):
         parts = [(rows, int(frames[rows].max())) for rows in order.split(TOGETHER)]
         size = sum(len(rows) * longest for rows, longest in parts)
         if z.device.type != "cpu" or size > 0.9 * z.shape[0] * z.shape[1]:
-            return self._transformed(self._projected(z)[0], frames)
+            return self._transformed(self.projected(z)[0], frames)
         made = []
         for rows, longest in parts:
-            layers = self._transformed(self._projected(z[rows, :longest])[0], frames[rows])
+            layers = self._transformed(self.projected(z[rows, :longest])[0], frames[rows])
             padding = (0, 0, 0, z.shape[1] - longest)
             made.append([nn.functional.pad(h, padding) for h in layers])
         back = order.argsort()
@@ -126,11 +126,11 @@ class WaveTransformer(nn.Module):
 
         That is the front end's output, normalised as the projection sees it.
         """
-        h, latent = self._projected(z)
+        h, latent = self.projected(z)
         h = torch.where(hidden[..., None], self.model.masked_spec_embed.to(h.dtype), h)
         return self._transformed(h, frames), latent
 
-    def _projected(
+    def projected(
         self, z: Float[Tensor, "B T C"]
     ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T C"]]:
         """What the transformer is given, and what the projection makes it of, normalised."""
@@ -143,7 +143,11 @@ class WaveTransformer(nn.Module):
     def _transformed(
         self, h: Float[Tensor, "B T D"], frames: Int[Tensor, " B"]
     ) -> list[Float[Tensor, "B T D"]]:
-        mask = None if bool((frames == h.shape[1]).all()) else valid(frames, h.shape[1])
+        full = bool((frames == h.shape[1]).all())
+        return self.transformed(h, None if full else valid(frames, h.shape[1]))
+
+    def transformed(self, h: Float[Tensor, "B T D"], mask: Mask) -> list[Float[Tensor, "B T D"]]:
+        """The layers of what was `projected`."""
         encoder = self.model.encoder
         config = self.model.config
         masking = self.training and config.apply_spec_augment
@@ -173,7 +177,7 @@ def convolve(
     x = wav[:, None]
     for layer in convolutions:
         over_time = isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm)
-        lengths = _convolved(lengths, layer.conv)
+        lengths = frames_of(lengths, layer.conv)
         if over_time and not _alike(lengths):
             x = normalised(layer.conv(x), lengths, layer.layer_norm)
             x = layer.activation(x)
@@ -209,7 +213,7 @@ def _silenced(x: Float[Tensor, "B D T"], mask: Mask) -> Float[Tensor, "B D T"]:
     return x if mask is None else x.masked_fill(~mask[:, None], 0.0)
 
 
-def _prepared(
+def prepared(
     wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"], *, normalise: bool
 ) -> Float[Tensor, "B S"]:
     """The wave with zeros in padding, normalised over what is not padding if asked to."""
@@ -223,7 +227,8 @@ def _prepared(
     return wav / (variance + VARIANCE_FLOOR).sqrt()
 
 
-def _convolved(lengths: Int[Tensor, " B"], conv: nn.Conv1d) -> Int[Tensor, " B"]:
+def frames_of(lengths: Int[Tensor, " B"], conv: nn.Conv1d) -> Int[Tensor, " B"]:
+    """How many frames a convolution makes of so many."""
     return (lengths - conv.kernel_size[0]) // conv.stride[0] + 1
 
 
