@@ -21,7 +21,7 @@ from affekt.audio import RATE, SHORTEST, STEPS, Signal
 from affekt.encoders.speech import Speech
 from affekt.errors import ModelError, optional
 from affekt.inference import parity
-from affekt.inference.graph import pieces
+from affekt.inference.graph import Graph
 from affekt.inference.int8 import quantised
 from affekt.inference.onnx import CONFIG, INPUTS, KIND, OUTPUTS, PROTOCOL, prepared
 from affekt.inference.tracing import OPSET, traced
@@ -89,7 +89,7 @@ def write(
     draft = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
     draft.mkdir(parents=True)
     try:
-        optional("onnx", "export").save(traced(pieces(model)), draft / MODEL)
+        optional("onnx", "export").save(traced(Graph(model)), draft / MODEL)
         files = {"fp32": draft / MODEL}
         if int8:
             files["int8"] = quantised(draft / MODEL, draft / INT8)

@@ -24,8 +24,28 @@ Pieces = dict[str, nn.Module]
 FIRST = "convolution-0"  # hears the wave itself
 
 
-def pieces(model: Recogniser) -> Pieces:
-    """The pieces of a recogniser in evaluation, in their order.
+class Graph(nn.Module):
+    """A recogniser in evaluation, from waves (B, S) and their lengths in samples.
+
+    Raises:
+        ModelError: it cannot be exported.
+    """
+
+    def __init__(self, model: Recogniser) -> None:
+        super().__init__()
+        self.pieces = nn.ModuleDict(_pieces(model))
+        self.eval()
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, K) and the embedding under them."""
+        x = waveform
+        for piece in self.pieces.values():
+            x, lengths = piece(x, lengths)
+        return x, lengths
+
+
+def _pieces(model: Recogniser) -> Pieces:
+    """The pieces of a recogniser, in their order.
 
     Raises:
         ModelError: it cannot be exported.
@@ -36,18 +56,15 @@ def pieces(model: Recogniser) -> Pieces:
             "depends on the others of a batch; train with the strict reading to export"
         )
     encoder: Any = model.encoder
-    made: Pieces
     if isinstance(encoder, Speech) and isinstance(encoder.network, WaveTransformer):
-        made = _of_waves(encoder.network, model)
-    elif isinstance(encoder, LogMel):
-        made = {"spectral": Spectral(encoder, Judged(model))}
-    else:
-        kind = type(getattr(encoder, "network", encoder)).__name__
-        raise ModelError(
-            f"a recogniser over {kind} cannot be exported; those over HuBERT, wav2vec 2.0, WavLM, "
-            "data2vec-audio, log-mel and MFCC can"
-        )
-    return {name: piece.eval() for name, piece in made.items()}
+        return _of_waves(encoder.network, model)
+    if isinstance(encoder, LogMel):
+        return {"spectral": Spectral(encoder, Judged(model))}
+    kind = type(getattr(encoder, "network", encoder)).__name__
+    raise ModelError(
+        f"a recogniser over {kind} cannot be exported; those over HuBERT, wav2vec 2.0, WavLM, "
+        "data2vec-audio, log-mel and MFCC can"
+    )
 
 
 def _of_waves(network: WaveTransformer, model: Recogniser) -> Pieces:
@@ -178,7 +195,7 @@ def windows(x: Tensor, size: int, hop: int) -> Tensor:
     count = (x.shape[1] - size) // hop + 1  # T
     hops = -(-size // hop)
     x = nn.functional.pad(x, (0, 0, 0, hops * hop - size))
-    parts = [x[:, n * hop : (n + count) * hop].reshape(len(x), count, -1) for n in range(hops)]
+    parts = [x[:, n * hop : (n + count) * hop].reshape(x.shape[0], count, -1) for n in range(hops)]
     return torch.cat(parts, dim=2)[..., : size * x.shape[2]]
 
 

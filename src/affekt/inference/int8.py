@@ -6,9 +6,11 @@ in a clip: nothing has to be calibrated, and no recording can lie outside of wha
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from affekt.errors import optional
 from affekt.inference.graph import FIRST
+from affekt.inference.tracing import SCOPES
 
 PRODUCTS = ["MatMul", "Gemm"]
 
@@ -21,8 +23,7 @@ def quantised(source: Path, target: Path) -> Path:
     """
     quantization = optional("onnxruntime.quantization", "export")
     onnx = optional("onnx", "export")
-    graph = onnx.load(source).graph
-    kept = [node.name for node in graph.node if node.name.startswith(f"{FIRST}/")]
+    kept = [node.name for node in onnx.load(source).graph.node if _is_of(node, FIRST)]
     log = logging.getLogger()  # to which the quantiser writes of every tensor
     level = log.level
     log.setLevel(logging.ERROR)
@@ -39,3 +40,8 @@ def quantised(source: Path, target: Path) -> Path:
     finally:
         log.setLevel(level)
     return target
+
+
+def _is_of(node: Any, piece: str) -> bool:
+    """Whether a node comes from a piece of affekt.inference.graph."""
+    return any(f"'pieces.{piece}'" in p.value for p in node.metadata_props if p.key == SCOPES)

@@ -1,107 +1,88 @@
-"""Pieces of a network as one ONNX graph."""
+"""A graph of tensors as ONNX."""
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import jaxtyping
 import torch
-from torch import Tensor, nn
 
 from affekt.errors import optional
+from affekt.inference.graph import Graph
 from affekt.inference.onnx import INPUTS, OUTPUTS
 
+SCOPES = "pkg.torch.onnx.name_scopes"  # of a node: the modules that it comes from
 OPSET = 23  # the first with Attention, which onnxruntime computes in one kernel
-AXES = ({0: "batch", 1: "samples"}, {0: "batch"})
-TAKEN, GIVEN = ("x", "lengths"), ("made", "counts")  # by a piece, and to the next
-SAMPLES = 8_000  # of the clip that is traced
+AXES = (("batch", "samples"), ("batch",), ("batch",), ("batch",))  # that are free, of each end
+EXAMPLE = (8_000, 7_000)  # samples of the clips that are traced
 
 
 @torch.no_grad()
-def traced(pieces: Mapping[str, nn.Module]) -> Any:
-    """The graph (onnx.ModelProto) of pieces that follow one another.
-
-    Each piece is traced alone, since the length of what reaches it is then a symbol of its own: the
-    expression for the frames after seven convolutions makes tracing take minutes. The names of a
-    piece's nodes begin with its name and a slash.
-
-    Args:
-        pieces: as `affekt.inference.graph.pieces` gives them; on the CPU.
-    """
-    compose = optional("onnx.compose", "export")
-    given: tuple[Tensor, ...] = (torch.zeros(2, SAMPLES), torch.tensor([SAMPLES, SAMPLES - 1000]))
-    whole = None
-    *_, last = pieces
-    for name, piece in pieces.items():
-        names = (TAKEN if whole else INPUTS, OUTPUTS if name == last else GIVEN)
-        own = compose.add_prefix(_one(piece, given, *names), f"{name}/")
-        given = piece(*given)
-        if whole is None:
-            whole = own
-            continue
-        ends = [output.name for output in whole.graph.output]
-        begins = [entry.name for entry in own.graph.input]
-        whole = compose.merge_models(whole, own, io_map=list(zip(ends, begins, strict=True)))
-    return _named(whole)
-
-
-def _one(
-    piece: nn.Module, given: tuple[Tensor, ...], inputs: tuple[str, ...], outputs: tuple[str, ...]
-) -> Any:
-    optional("onnxscript", "export")
+def traced(graph: Graph) -> Any:
+    """The graph as an onnx.ModelProto for any batch and any lengths; it is on the CPU."""
+    for needed in ("onnx", "onnxscript"):
+        optional(needed, "export")
     free = torch.export.Dim.DYNAMIC
+    shapes = tuple(dict.fromkeys(range(len(axes)), free) for axes in AXES[: len(INPUTS)])
+    given = (torch.zeros(len(EXAMPLE), max(EXAMPLE)), torch.tensor(EXAMPLE))
     with _quiet():
-        program = torch.onnx.export(
-            piece,
-            given,
+        # Not strict: a strict trace takes minutes over the lengths after seven convolutions, and
+        # is what onnx.export would fall back to.
+        program = torch.export.export(graph, given, dynamic_shapes=shapes, strict=False)
+        made = torch.onnx.export(
+            program,
             dynamo=True,
             opset_version=OPSET,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=({0: free, 1: free}, {0: free}),
+            input_names=[f"taken_{name}" for name in INPUTS],
+            output_names=[f"given_{name}" for name in OUTPUTS],
             verbose=False,
         )
-    assert program is not None
-    return program.model_proto
+    assert made is not None
+    return _named(made.model_proto)
 
 
 def _named(model: Any) -> Any:
-    """The merged graph with the names of inputs, outputs and axes that are told to users."""
-    graph = model.graph
-    # Symbols of different pieces may have one name, and stand for different lengths.
-    del graph.value_info[:]
-    domains = {entry.domain: entry.version for entry in model.opset_import}
-    del model.opset_import[:]
-    for domain, version in domains.items():
-        model.opset_import.add(domain=domain, version=version)
-    new = {
-        entry.name: name
-        for entries, names in ((graph.input, INPUTS), (graph.output, OUTPUTS))
-        for entry, name in zip(entries, names, strict=True)
-    }
-    for entry in (*graph.input, *graph.output):
-        entry.name = new[entry.name]
+    """The model with the names that users are told; all others begin with a slash.
+
+    Of what the exporter wrote on nodes only their modules stay: the rest names files of here.
+    """
+    made = optional("onnx.compose", "export").add_prefix(model, "/")
+    graph = made.graph
+    del graph.metadata_props[:], made.metadata_props[:]
+    del graph.value_info[:]  # which has other names for the axes
+    ends = (*zip(graph.input, INPUTS, strict=True), *zip(graph.output, OUTPUTS, strict=True))
+    new = {entry.name: name for entry, name in ends}
+    for entry, name in ends:
+        entry.name = name
     for node in graph.node:
+        scopes = [p.value for p in node.metadata_props if p.key == SCOPES]
+        del node.metadata_props[:]
+        for scope in scopes:
+            node.metadata_props.add(key=SCOPES, value=scope)
         node.input[:] = [new.get(name, name) for name in node.input]
         node.output[:] = [new.get(name, name) for name in node.output]
-    for entry, axes in zip(graph.input, AXES, strict=True):
-        for number, name in axes.items():
+    for entry, axes in zip((*graph.input, *graph.output), AXES, strict=True):
+        for number, name in enumerate(axes):
             entry.type.tensor_type.shape.dim[number].dim_param = name
-    for entry in graph.output:
-        entry.type.tensor_type.shape.dim[0].dim_param = AXES[1][0]
-    return model
+    return made
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No words of the exporter, which is checked by what comes out."""
+    """No words of the exporter, which is judged by what comes out; no checks of shapes.
+
+    Where these are on, as in tests, they would not take a symbol for a number.
+    """
     log = logging.getLogger("torch.onnx")
-    level = log.level
+    level, unchecked = log.level, jaxtyping.config.jaxtyping_disable
     log.setLevel(logging.ERROR)
+    jaxtyping.config.update("jaxtyping_disable", True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         log.setLevel(level)
+        jaxtyping.config.update("jaxtyping_disable", unchecked)
