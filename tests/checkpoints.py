@@ -94,11 +94,13 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any], Any, Any]] = {
 }
 
 
-def save(folder: Path, name: str, *, do_normalize: bool = True, seed: int = 0) -> Path:
-    """Write the checkpoint of a family; the folder."""
+def save(
+    folder: Path, name: str, *, do_normalize: bool = True, seed: int = 0, **changes: Any
+) -> Path:
+    """Write the checkpoint of a family, some values of its config changed; the folder."""
     config, values, model, _ = FAMILIES[name]
     torch.manual_seed(seed)
-    made = model(config(**values))
+    made = model(config(**values | changes))
     with torch.no_grad():
         for key, weight in made.named_parameters():
             if "norm" in key or "gru_rel_pos_const" in key:

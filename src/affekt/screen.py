@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from affekt.corpora import Card
     from affekt.evaluation.compare import Comparison
     from affekt.evaluation.similarity import Curves
+    from affekt.inference.parity import Difference
     from affekt.pretraining.run import Result
     from affekt.pretraining.speech import Progress
     from affekt.retrieval import Likeness
@@ -234,6 +235,17 @@ def clips(found: Sequence["Likeness"]) -> None:
     table = _table("recording", "cosine")
     for row in found:
         table.add_row(escape(str(row.clip)), f"{row.cosine:+.3f}")
+    console.print(table)
+
+
+def parity(found: Sequence["Difference"]) -> None:
+    """One row per graph and set of signals: how far it is from PyTorch."""
+    table = _table(
+        "graph", "on", "n", "largest difference of logits", "of the largest", "same label"
+    )
+    for one in found:
+        far = (f"{one.largest:.2g}", f"{one.relative:.2g}")
+        table.add_row(one.precision, one.signals, str(one.n), *far, f"{one.same_label:.1%}")
     console.print(table)
 
 

@@ -11,11 +11,22 @@ from rich.console import Console
 from rich.text import Text
 
 from affekt import screen
-from affekt.cli import bundle, listen, predict, serve, stream, train, view
+from affekt.cli import bundle, export, listen, predict, serve, stream, train, view
 from affekt.cli.app import app
 from affekt.errors import AffektError
 
-__all__ = ["app", "bundle", "listen", "main", "predict", "serve", "stream", "train", "view"]
+__all__ = [
+    "app",
+    "bundle",
+    "export",
+    "listen",
+    "main",
+    "predict",
+    "serve",
+    "stream",
+    "train",
+    "view",
+]
 
 
 def main() -> None:

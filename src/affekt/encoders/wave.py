@@ -82,7 +82,7 @@ class WaveTransformer(nn.Module):
     def frames(self, lengths: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         """How many frames so many samples give."""
         for layer in self.model.feature_extractor.conv_layers:
-            lengths = _convolved(lengths, layer.conv)
+            lengths = frames_of(lengths, layer.conv)
         return lengths
 
     def forward(
@@ -95,17 +95,14 @@ class WaveTransformer(nn.Module):
         self, wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T C"]:
         """What the convolutions make of waves; `lengths` counts samples."""
-        wav = _prepared(wav, lengths, normalise=self.normalise)
+        wav = prepared(wav, lengths, normalise=self.normalise)
         z = convolve(self.model.feature_extractor.conv_layers, wav, lengths)
         return z.transpose(1, 2)
 
     def top(self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]) -> Float[Tensor, "B T D"]:
         """The last of those layers alone, none of the others kept."""
-        return deque(self.layers_of(self.projected(z), frames), maxlen=1)[0]
-
-    def projected(self, z: Float[Tensor, "B T C"]) -> Float[Tensor, "B T D"]:
-        """What the transformer is given of what was `convolved`."""
-        return self._projected(z)[0]
+        h, _ = self.projected(z)
+        return deque(self.layers_of(h, mask_of(frames, h.shape[1])), maxlen=1)[0]
 
     def onward(
         self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]
@@ -119,10 +116,10 @@ class WaveTransformer(nn.Module):
         parts = [(rows, int(frames[rows].max())) for rows in order.split(TOGETHER)]
         size = sum(len(rows) * longest for rows, longest in parts)
         if z.device.type != "cpu" or size > 0.9 * z.shape[0] * z.shape[1]:
-            return self._transformed(self._projected(z)[0], frames)
+            return self._transformed(self.projected(z)[0], frames)
         made = []
         for rows, longest in parts:
-            layers = self._transformed(self._projected(z[rows, :longest])[0], frames[rows])
+            layers = self._transformed(self.projected(z[rows, :longest])[0], frames[rows])
             padding = (0, 0, 0, z.shape[1] - longest)
             made.append([nn.functional.pad(h, padding) for h in layers])
         back = order.argsort()
@@ -135,11 +132,11 @@ class WaveTransformer(nn.Module):
 
         That is the front end's output, normalised as the projection sees it.
         """
-        h, latent = self._projected(z)
+        h, latent = self.projected(z)
         h = torch.where(hidden[..., None], self.model.masked_spec_embed.to(h.dtype), h)
         return self._transformed(h, frames), latent
 
-    def _projected(
+    def projected(
         self, z: Float[Tensor, "B T C"]
     ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T C"]]:
         """What the transformer is given, and what the projection makes it of, normalised."""
@@ -152,19 +149,18 @@ class WaveTransformer(nn.Module):
     def _transformed(
         self, h: Float[Tensor, "B T D"], frames: Int[Tensor, " B"]
     ) -> list[Float[Tensor, "B T D"]]:
-        return list(self.layers_of(h, frames))
+        return list(self.layers_of(h, mask_of(frames, h.shape[1])))
 
     def layers_of(
-        self, h: Float[Tensor, "B T D"], frames: Int[Tensor, " B"], *, normed: bool = True
+        self, h: Float[Tensor, "B T D"], mask: Mask, *, normed: bool = True
     ) -> Iterator[Float[Tensor, "B T D"]]:
-        """One layer after the other of what was projected.
+        """One layer after the other of what was `projected`.
 
         Args:
             h: what the transformer is given.
-            frames: how many of each are valid.
+            mask: of frames that are no padding.
             normed: whether the last one comes after the final norm of pre-norm models.
         """
-        mask = None if bool((frames == h.shape[1]).all()) else valid(frames, h.shape[1])
         encoder = self.model.encoder
         config = self.model.config
         masking = self.training and config.apply_spec_augment
@@ -186,6 +182,11 @@ class WaveTransformer(nn.Module):
         yield encoder.layer_norm(h) if self.pre_norm and normed else h
 
 
+def mask_of(frames: Int[Tensor, " B"], longest: int) -> Mask:
+    """True on the frames that are valid, or nothing where all are."""
+    return None if bool((frames == longest).all()) else valid(frames, longest)
+
+
 def _hidden(made: Tensor | tuple[Tensor, ...]) -> Tensor:
     """What a layer gives; WavLM's hand on the bias as well."""
     return made[0] if isinstance(made, tuple) else made
@@ -198,7 +199,7 @@ def convolve(
     x = wav[:, None]
     for layer in convolutions:
         over_time = isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm)
-        lengths = _convolved(lengths, layer.conv)
+        lengths = frames_of(lengths, layer.conv)
         if over_time and not _alike(lengths):
             x = normalised(layer.conv(x), lengths, layer.layer_norm)
             x = layer.activation(x)
@@ -234,7 +235,7 @@ def _silenced(x: Float[Tensor, "B D T"], mask: Mask) -> Float[Tensor, "B D T"]:
     return x if mask is None else x.masked_fill(~mask[:, None], 0.0)
 
 
-def _prepared(
+def prepared(
     wav: Float[Tensor, "B S"], lengths: Int[Tensor, " B"], *, normalise: bool
 ) -> Float[Tensor, "B S"]:
     """The wave with zeros in padding, normalised over what is not padding if asked to."""
@@ -248,7 +249,8 @@ def _prepared(
     return wav / (variance + VARIANCE_FLOOR).sqrt()
 
 
-def _convolved(lengths: Int[Tensor, " B"], conv: nn.Conv1d) -> Int[Tensor, " B"]:
+def frames_of(lengths: Int[Tensor, " B"], conv: nn.Conv1d) -> Int[Tensor, " B"]:
+    """How many frames a convolution makes of so many."""
     return (lengths - conv.kernel_size[0]) // conv.stride[0] + 1
 
 

@@ -30,7 +30,9 @@ class FusedAttention(WavLMAttention):
         """
         distances = torch.arange(1 - frames, frames, device=self.rel_attn_embed.weight.device)
         line = self.rel_attn_embed(self._relative_positions_bucket(distances)).T
-        return line.unfold(1, frames, 1).flip(1)  # row i holds the distances from frame i
+        steps = torch.arange(frames, device=line.device)
+        places = steps - steps[:, None] + frames - 1  # row i holds the distances from frame i
+        return line.index_select(1, places.flatten()).unflatten(1, (frames, frames))
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -55,4 +57,5 @@ class FusedAttention(WavLMAttention):
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         attended = attention(q, k, v, bias.to(q.dtype), self.dropout if self.training else 0.0)
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), None, position_bias
+        attended = attended.transpose(1, 2).contiguous().flatten(2)
+        return self.out_proj(attended), None, position_bias
