@@ -84,3 +84,18 @@ def test_recordings_are_taken_as_they_are_needed():
 def test_scores_that_are_no_numbers_are_refused():
     with pytest.raises(AffektError, match="no numbers"):
         made(logits=lambda signals: np.full((len(signals), 2), np.nan))(loud())
+
+
+def test_a_recording_that_a_model_cannot_judge_is_told_by_its_name_and_spoils_no_other():
+    def of_sound(signals):
+        if any(not s.any() for s in signals):
+            raise AudioError("the recording: silent; leave it out")
+        return energy(signals)
+
+    given = [loud(), {"array": np.zeros(16_000), "sampling_rate": 16_000, "path": "a.wav"}, quiet()]
+    rows = [found for _, found in made(logits=of_sound).each(given)]
+    assert [getattr(r, "label", str(r)) for r in rows] == [
+        "high",
+        "a.wav: silent; leave it out",
+        "low",
+    ]

@@ -25,6 +25,7 @@ Logits = Callable[[Sequence[Signal]], np.ndarray]  # (N, K) of N signals at 16 k
 Activation = Literal["softmax", "sigmoid", "none"]
 TOGETHER = 64  # recordings that are held at once, so that like lengths meet
 UNCERTAIN = "uncertain"  # the label of what is less sure than a caller wants
+HEARD = "the recording"  # what a model calls a signal that it cannot judge
 DEFAULT = "affekt/emodb"  # comes with affekt
 
 
@@ -112,13 +113,22 @@ class Predictor:
         with closing(in_turn(read, given, ahead=TOGETHER + cores())) as stream:
             while chunk := list(islice(stream, TOGETHER)):
                 signals = [found for _, found in chunk if not isinstance(found, AudioError)]
-                rows = iter(self.scores(signals))
+                rows = iter(self._rows(signals))
                 for name, found in chunk:
-                    if isinstance(found, AudioError):
-                        yield name, found
+                    row = found if isinstance(found, AudioError) else next(rows)
+                    if isinstance(row, AudioError):
+                        yield name, AudioError(str(row).replace(HEARD, name))
                     else:
-                        end = len(found) / RATE
-                        yield name, self.segment(0.0, end, next(rows), min_confidence)
+                        yield name, self.segment(0.0, len(found) / RATE, row, min_confidence)
+
+    def _rows(self, signals: Sequence[Signal]) -> list[np.ndarray | AudioError]:
+        """Scores (K,) of each signal, or why a model has none for it, such as of silence."""
+        try:
+            return list(self.scores(signals))
+        except AudioError as e:
+            if len(signals) == 1:
+                return [e]
+            return [row for signal in signals for row in self._rows([signal])]
 
     def scores(self, signals: Sequence[Signal]) -> np.ndarray:
         """(N, K) of signals at 16 kHz: probabilities, unless the model was made for other ones."""
