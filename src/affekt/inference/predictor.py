@@ -115,8 +115,9 @@ class Predictor:
                 signals = [found for _, found in chunk if not isinstance(found, AudioError)]
                 rows = iter(self._rows(signals))
                 for name, found in chunk:
-                    row = found if isinstance(found, AudioError) else next(rows)
-                    if isinstance(row, AudioError):
+                    if isinstance(found, AudioError):
+                        yield name, found
+                    elif isinstance(row := next(rows), AudioError):
                         yield name, AudioError(str(row).replace(HEARD, name))
                     else:
                         yield name, self.segment(0.0, len(found) / RATE, row, min_confidence)
