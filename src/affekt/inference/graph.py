@@ -104,7 +104,7 @@ class Convolution(nn.Module):
             if conv.bias is not None:
                 self.product.bias.copy_(conv.bias)
         self.conv = conv
-        self.norm = getattr(layer, "layer_norm", nn.Identity())
+        self.norm: Any = getattr(layer, "layer_norm", nn.Identity())
         self.over_time = isinstance(self.norm, nn.GroupNorm)
         self.activation = layer.activation
 
