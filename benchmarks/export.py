@@ -30,7 +30,7 @@ from affekt.recipe import Recipe
 
 EMODB = Path(__file__).parent.parent / "data/emodb"
 FOUR = ("angry", "happy", "neutral", "sad")
-ROUNDS = 4
+ROUNDS = 3
 SIZE, SPEED, LABELS, IMPORT = 0.35, 1.5, 0.97, 1.0  # seconds the last
 Judge = Callable[[Sequence[np.ndarray]], np.ndarray]
 
