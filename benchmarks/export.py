@@ -43,7 +43,7 @@ def main() -> int:
     quiet()
     with TemporaryDirectory() as place:
         run = given or trained(Path(place))
-        made = export.source(run)
+        made = export.source(str(run))
         folders = {name: Path(place) / name for name in ("fp32", "int8")}
         for name, folder in folders.items():
             export.write(made, folder, int8=name == "int8")
