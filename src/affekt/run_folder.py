@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from affekt import audio, disk, protocols
-from affekt.errors import RunError
+from affekt.errors import RunError, nearest
 from affekt.recipe import Recipe
 from affekt.types import Fold
 
@@ -152,3 +152,21 @@ def refuse_strangers(out: Path, mark: str, own: Callable[[str], bool], what: str
             f"{out}: holds {', '.join(sorted(strange)[:5])}, which no {what} wrote; "
             "choose another folder with --out"
         )
+
+
+def place_of(run: Path, seed: int | None, fold: str | None) -> Path:
+    """The folder of a seed and fold, the first ones if they are not named."""
+    from affekt.protocols.grouping import natural
+
+    at = run
+    for kind, name in (("seed", seed), ("fold", fold)):
+        there = sorted((p.name.removeprefix(f"{kind}-") for p in at.glob(f"{kind}-*")), key=natural)
+        if not there:
+            raise RunError(f"{at}: no {kind} is trained; run the recipe again")
+        wanted = there[0] if name is None else str(name)
+        if wanted not in there:
+            raise RunError(
+                f"{run}: no {kind} '{wanted}'; it has {', '.join(there)}.{nearest(wanted, there)}"
+            )
+        at = at / f"{kind}-{wanted}"
+    return at

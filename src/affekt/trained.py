@@ -11,7 +11,7 @@ from affekt import audio
 from affekt.batches import UtteranceDataset, in_order
 from affekt.encoders import ENCODERS
 from affekt.encoders.speech import Speech, processor
-from affekt.errors import AudioError, RunError, nearest
+from affekt.errors import AudioError, RunError
 from affekt.inference.hearing import Hearing
 from affekt.inference.predictor import Predictor
 from affekt.nn.assembly import recogniser
@@ -19,6 +19,7 @@ from affekt.nn.recogniser import Output, Recogniser
 from affekt.nn.standardise import Standardise
 from affekt.parts import build, options
 from affekt.recipe import Recipe
+from affekt.run_folder import place_of
 from affekt.signals import Signals
 from affekt.training.sides import JUDGED_AT_ONCE
 from affekt.types import Utterance
@@ -173,21 +174,3 @@ def untrained(recipe: Recipe, classes: Sequence[str]) -> Recogniser:
     return recogniser(
         recipe, encoder.layers, encoder.dim, classes, encoder=encoder, standardise=standardise
     )
-
-
-def place_of(run: Path, seed: int | None, fold: str | None) -> Path:
-    """The folder of a seed and fold, the first ones if they are not named."""
-    from affekt.protocols.grouping import natural
-
-    at = run
-    for kind, name in (("seed", seed), ("fold", fold)):
-        there = sorted((p.name.removeprefix(f"{kind}-") for p in at.glob(f"{kind}-*")), key=natural)
-        if not there:
-            raise RunError(f"{at}: no {kind} is trained; run the recipe again")
-        wanted = there[0] if name is None else str(name)
-        if wanted not in there:
-            raise RunError(
-                f"{run}: no {kind} '{wanted}'; it has {', '.join(there)}.{nearest(wanted, there)}"
-            )
-        at = at / f"{kind}-{wanted}"
-    return at

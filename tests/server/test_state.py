@@ -94,7 +94,13 @@ def test_a_fault_of_the_model_is_500_and_tells_nothing_of_the_machine(serve):
 def test_the_document_describes_parameters_bodies_and_errors(server):
     found = httpx.get(server.address + "/openapi.json").json()
     predict = found["paths"]["/v1/predict"]["post"]
-    assert {p["name"] for p in predict["parameters"]} == {"top_k", "min_confidence"}
+    assert {p["name"] for p in predict["parameters"]} == {
+        "top_k",
+        "min_confidence",
+        "timeline",
+        "window",
+        "hop",
+    }
     assert set(predict["responses"]) >= {"200", "401", "408", "413", "415", "422", "429", "503"}
     assert "multipart/form-data" in predict["requestBody"]["content"]
     Answer.model_validate(found["components"]["schemas"]["Answer"]["example"])

@@ -12,7 +12,7 @@ README.md                 the model card
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,16 @@ from uuid import uuid4
 import affekt
 from affekt import disk
 from affekt.audio import RATE
-from affekt.classical import save
-from affekt.encoders import checkpoint
 from affekt.errors import ModelError
 from affekt.inference import card, classical, golden, packing
-from affekt.inference.classical import Classical
 from affekt.recipe import Recipe
-from affekt.trained import Trained, assembled, opened, untrained
 
 KIND = "affekt"  # the model_type of config.json
 CONFIG, RECIPE, PROTOCOL, CARD = "config.json", "recipe.toml", "protocol.json", "README.md"
+SOUND = "preprocessor_config.json"
 WEIGHTS, CLASSIFIER = "model.safetensors", "classifier.skops"
+# A Trained network, or a Classical one, which is handled without torch.
+Model = Any
 
 
 def is_one(folder: Path) -> bool:
@@ -39,7 +38,7 @@ def is_one(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and _json(folder / CONFIG).get("model_type") == KIND
 
 
-def write(folder: Path, model: Trained | Classical, protocol: Mapping[str, Any]) -> Path:
+def write(folder: Path, model: Model, protocol: Mapping[str, Any]) -> Path:
     """Write a model folder: all of it or nothing.
 
     Args:
@@ -50,8 +49,7 @@ def write(folder: Path, model: Trained | Classical, protocol: Mapping[str, Any])
     draft = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
     draft.mkdir(parents=True)
     try:
-        network = model.model if isinstance(model, Trained) else None
-        recipe = packing.packed(model.recipe, network, draft)
+        recipe = packing.packed(model.recipe, getattr(model, "model", None), draft)
         kept = _kept(model, packing.unpacked(recipe, draft), draft)
         _describe(draft, kept, packing.digests(recipe))
         disk.write(draft / RECIPE, recipe.toml())
@@ -66,7 +64,7 @@ def write(folder: Path, model: Trained | Classical, protocol: Mapping[str, Any])
     return folder
 
 
-def read(folder: Path) -> Trained | Classical:
+def read(folder: Path) -> Model:
     """The model in a folder, compared with what it said of its golden sound.
 
     Raises:
@@ -88,64 +86,39 @@ def read(folder: Path) -> Trained | Classical:
     except (KeyError, TypeError, ValueError) as e:
         raise ModelError(f"{folder / CONFIG}: no model of affekt ({e}); copy it again") from e
     if recipe.classifier is None:
-        model = _network(folder / WEIGHTS, recipe, classes)
-        found: Trained | Classical = Trained(model, classes, recipe, str(folder), **told)
+        from affekt.inference import networks
+
+        model = networks.read(folder / WEIGHTS, recipe, classes)
     else:
-        found = classical.load(folder / CLASSIFIER, recipe, str(folder))
-        found = replace(found, **told)
-    golden.check(folder, expected, _said(found, golden.read(folder)))
-    return found
+        model = classical.load(folder / CLASSIFIER, recipe)
+    model = replace(model, name=str(folder), **told)
+    golden.check(folder, expected, golden.said(model, golden.read(folder)))
+    return model
 
 
-def _network(file: Path, recipe: Recipe, classes: Sequence[str]) -> Any:
-    try:
-        there, weights = opened(file)
-        if there != list(classes):
-            raise ValueError(f"its classes are {', '.join(there)}, config.json has others")
-        return assembled(recipe, classes, weights)
-    except ValueError as e:
-        raise ModelError(f"{file}: {e}; copy the model again") from e
+def _kept(model: Model, recipe: Recipe, draft: Path) -> Model:
+    """The model as it will be read; what it learnt is written."""
+    if recipe.classifier is not None:
+        from affekt.classical import save
 
-
-def _kept(model: Trained | Classical, recipe: Recipe, draft: Path) -> Trained | Classical:
-    """The model as it will be read: its encoders frozen; its weights are written."""
-    if isinstance(model, Classical):
         save(model.classifier, draft / CLASSIFIER)
         return replace(model, recipe=recipe)
-    from safetensors.torch import save_file
+    from affekt.inference import networks
 
-    network = untrained(recipe, model.classes)
-    network.load_state_dict(model.model.state_dict(), strict=False)
-    behind = {k: v.contiguous() for k, v in network.state_dict().items() if _is_behind(k)}
-    about = {"classes": "\n".join(model.classes), "format": "pt"}
-    save_file(behind, draft / WEIGHTS, about)
-    kept = replace(model, model=assembled(recipe, model.classes, behind), recipe=recipe)
-    signal = golden.write(draft)
-    golden.check(draft, _said(model, signal), _said(kept, signal))
-    return kept
+    return networks.kept(model, recipe, draft / WEIGHTS)
 
 
-def _is_behind(weight: str) -> bool:
-    """Whether a weight belongs to what stands behind the encoders."""
-    return not weight.startswith(("encoder.", "head.prompts.text."))
-
-
-def _said(model: Trained | Classical, signal: Any) -> list[float]:
-    network = model.model if isinstance(model, Trained) else None
-    return golden.logits(model.predictor().logits, signal, network)
-
-
-def _describe(draft: Path, model: Trained | Classical, encoders: Mapping[str, str]) -> None:
+def _describe(draft: Path, model: Model, encoders: Mapping[str, str]) -> None:
     labels = list(model.classes)
     own = {
         "version": affekt.__version__,
         "temperature": model.temperature,
-        "golden": _said(model, golden.write(draft)),
+        "golden": golden.said(model, golden.write(draft)),
         "encoders": dict(encoders),
     }
     config = {
         "model_type": KIND,
-        "architectures": ["Recogniser" if isinstance(model, Trained) else "Classifier"],
+        "architectures": ["Classifier" if model.recipe.classifier else "Recogniser"],
         "problem_type": "single_label_classification",
         "num_labels": len(labels),
         "id2label": {str(n): name for n, name in enumerate(labels)},
@@ -155,7 +128,7 @@ def _describe(draft: Path, model: Trained | Classical, encoders: Mapping[str, st
     }
     disk.write_json(draft / CONFIG, config)
     sound = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": RATE}
-    disk.write_json(draft / checkpoint.PREPROCESSOR, sound | {"feature_size": 1})
+    disk.write_json(draft / SOUND, sound | {"feature_size": 1})
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from pathlib import Path
 from affekt.errors import RunError
 from affekt.evaluation import calibration, predictions
 from affekt.inference import bundle, classical, protocol
-from affekt.inference.classical import Classical
 from affekt.recipe import Recipe
-from affekt.trained import Trained, load, place_of
+from affekt.run_folder import place_of
 
 
 def bundle_run(
@@ -66,11 +65,13 @@ def temperature(
     return calibration.temperature([p for p in chosen if corpus in (None, p.corpus)])
 
 
-def _model(run: Path, place: Path, seed: int, fold: str, corpus: str | None) -> Trained | Classical:
+def _model(run: Path, place: Path, seed: int, fold: str, corpus: str | None) -> bundle.Model:
     recipe = Recipe.load(run / "recipe.toml")
     if recipe.classifier is None:
+        from affekt.trained import load
+
         return load(run, seed=seed, fold=fold, corpus=corpus)
     file = place / "model" / bundle.CLASSIFIER
     if not file.is_file():
         raise RunError(f"{file}: no model there, an earlier affekt kept none; run the recipe again")
-    return classical.load(file, recipe, str(place))
+    return classical.load(file, recipe)

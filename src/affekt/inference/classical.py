@@ -11,7 +11,6 @@ from affekt import audio, classical
 from affekt.audio import Signal
 from affekt.classical import Classifier
 from affekt.encoders import ENCODERS, opensmile
-from affekt.encoders.extract import encode, summaries
 from affekt.inference.predictor import Predictor
 from affekt.labels import order
 from affekt.parts import build, options
@@ -64,15 +63,17 @@ class Classical:
         if section.name == "opensmile":
             make = opensmile.smile(options(ENCODERS, section, "encoder")["features"])
             return lambda signal: opensmile.of_signal(make, signal, "the recording")
+        from affekt.encoders.extract import encode, summaries
+
         encoder = build(ENCODERS, section, "encoder")
         layers = self.recipe.functionals.layers
         return lambda signal: summaries({"": encode(encoder, signal)}, [""], layers)[""]
 
 
-def load(file: Path, recipe: Recipe, name: str) -> Classical:
+def load(file: Path, recipe: Recipe) -> Classical:
     """The classifier in a file.
 
     Raises:
         ModelError: it is damaged.
     """
-    return Classical(classical.load(file), recipe, name)
+    return Classical(classical.load(file), recipe, str(file))

@@ -13,7 +13,6 @@ import soundfile
 
 from affekt.audio import RATE, Signal
 from affekt.errors import ModelError
-from affekt.inference.predictor import Logits
 
 NAME = "golden.flac"
 SECONDS = 1.5
@@ -40,10 +39,10 @@ def read(folder: Path) -> Signal:
         raise ModelError(f"{folder / NAME} cannot be read ({e}); copy the model again") from e
 
 
-def logits(hear: Logits, signal: Signal, model: Any = None) -> list[float]:
-    """What a model says of the sound, computed in float32."""
-    with _in_float32(model):
-        return [float(x) for x in hear([signal])[0]]
+def said(model: Any, signal: Signal) -> list[float]:
+    """The logits that a Trained or Classical model has for the sound, computed in float32."""
+    with _in_float32(getattr(model, "model", None)):
+        return [float(x) for x in model.predictor().logits([signal])[0]]
 
 
 def check(folder: Path, expected: Sequence[float], found: Sequence[float]) -> None:

@@ -9,20 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-from torch import nn
-
-from affekt.encoders import ENCODERS, checkpoint
-from affekt.encoders import text as texts
+from affekt.encoders import ENCODERS
 from affekt.errors import ModelError
-from affekt.nn.heads import HEADS
 from affekt.parts import Section, options
 from affekt.recipe import Recipe
 
 ENCODER, TEXT = "encoder", "text"  # folders within a model's
 
 
-def packed(recipe: Recipe, model: nn.Module | None, folder: Path) -> Recipe:
+def packed(recipe: Recipe, model: Any, folder: Path) -> Recipe:
     """The recipe as the folder keeps it, its trained or local encoders written there.
 
     Args:
@@ -54,9 +49,15 @@ def digests(recipe: Recipe) -> dict[str, str]:
     """Keys of the weights of the encoders that a packed recipe only names."""
     found = {}
     if recipe.encoder.name == "speech" and recipe.encoder.options.get("model") != ENCODER:
+        from affekt.encoders import checkpoint
+
         chosen = options(ENCODERS, recipe.encoder, "encoder")
         found[ENCODER] = checkpoint.digest(checkpoint.locate(chosen["model"], chosen["revision"]))
     if recipe.head.name == "clap":
+        from affekt.encoders import checkpoint
+        from affekt.encoders import text as texts
+        from affekt.nn.heads import HEADS
+
         text = options(HEADS, recipe.head, "head")["text"]
         if text.model != TEXT:
             found[TEXT] = checkpoint.digest(texts.locate(text.model, text.revision))
@@ -78,7 +79,11 @@ def refuse_others(recipe: Recipe, expected: Mapping[str, str], name: str) -> Non
             )
 
 
-def _speech(section: Section, model: nn.Module | None, folder: Path) -> Section:
+def _speech(section: Section, model: Any, folder: Path) -> Section:
+    from safetensors.torch import save_file
+
+    from affekt.encoders import checkpoint
+
     chosen = options(ENCODERS, section, "encoder")
     at = checkpoint.locate(chosen["model"], chosen["revision"])
     kept = {k: v for k, v in section.options.items() if k in ("precision", "normalise")}
@@ -93,15 +98,20 @@ def _speech(section: Section, model: nn.Module | None, folder: Path) -> Section:
         for file in [*at.glob(checkpoint.WEIGHTS), *at.glob(f"{checkpoint.WEIGHTS}.index.json")]:
             shutil.copyfile(file, folder / file.name)
     else:
-        network: Any = model
         prefix = "encoder." if checkpoint.settings(at)[0]["model_type"] == "whisper" else ""
-        weights = network.encoder.network.model.state_dict().items()
+        weights = model.encoder.network.model.state_dict().items()
         tensors = {prefix + name: tensor.contiguous().cpu() for name, tensor in weights}
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     return _section(section.name, model=ENCODER, **kept)
 
 
 def _head(section: Section, model: Any, folder: Path) -> Section:
+    from safetensors.torch import save_file
+
+    from affekt.encoders import checkpoint
+    from affekt.encoders import text as texts
+    from affekt.nn.heads import HEADS
+
     chosen = options(HEADS, section, "head")["text"]
     text = chosen.model_dump() | {"trainable": "none"}
     own = Path(chosen.model).expanduser().is_dir()
