@@ -5,7 +5,10 @@ arXiv 2311.13678, equations (4), (5) and (7). Importing scikit-learn takes over 
 waits until a classifier is made.
 """
 
+import io
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,10 +17,9 @@ import numpy as np
 from affekt import disk
 from affekt.errors import ModelError
 from affekt.labels import order
+from affekt.parts import Section, build
 from affekt.types import Fold, Prediction, Utterance
 
-# Beside the types that skops trusts; `_refuse_loose_trees` looks at what it does not.
-TRUSTED = ["sklearn.tree._tree.Tree"]
 RIDGE = 1e-6  # added to the diagonal of a W without inverse; standardised features have variance 1
 
 
@@ -153,50 +155,6 @@ def _weight(balanced: bool) -> str | None:
     return "balanced" if balanced else None
 
 
-def save(classifier: Classifier, file: Path) -> None:
-    """Write a fitted classifier, without pickle."""
-    from skops import io
-
-    parts = [{"name": type(t).__name__, **vars(t)} for t in classifier.transforms]
-    disk.write_bytes(file, io.dumps({"estimator": classifier.estimator, "transforms": parts}))
-
-
-def load(file: Path) -> Classifier:
-    """The classifier that `save` wrote.
-
-    Raises:
-        ModelError: it is damaged, or something else.
-    """
-    from skops import io
-
-    made = {"Standardise": Standardise, "WCCN": WCCN}
-    try:
-        content = io.load(file, trusted=TRUSTED)
-        classifier = Classifier(content["estimator"], wccn=False, alpha=0.0)
-        classifier.transforms = []
-        for part in content["transforms"]:
-            transform = made[part.pop("name")]()
-            vars(transform).update(part)
-            classifier.transforms.append(transform)
-        _refuse_loose_trees(classifier.estimator)
-    except Exception as e:  # whatever a damaged archive raises
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise ModelError(f"{file}: no classifier of affekt ({reason}); copy it again") from e
-    return classifier
-
-
-def _refuse_loose_trees(estimator: Any) -> None:
-    """Refuse trees with nodes or features that are not there: scikit-learn would not look."""
-    for tree in (member.tree_ for member in getattr(estimator, "estimators_", ())):
-        children = np.stack([tree.children_left, tree.children_right])
-        inner = children[0] >= 0
-        later = children[:, inner] > np.flatnonzero(inner)  # so that every path ends
-        if not (later & (children[:, inner] < tree.node_count)).all():
-            raise ValueError("a tree with nodes that are not there")
-        if not (tree.feature[inner] < tree.n_features).all() or (tree.feature[inner] < 0).any():
-            raise ValueError("a tree with features that are not there")
-
-
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "random-forest": random_forest,
     "linear-svm": linear_svm,
@@ -215,7 +173,8 @@ def classify(
         classifier: built with the same seed.
         seed: what the predictions are labelled with.
     """
-    fitted(fold, features, classifier)
+    x, y = _stack(fold.train, features), np.array([u.emotion for u in fold.train])
+    classifier.fit(x, y)
     return judge(fold.test, features, classifier, fold=fold.name, seed=seed)
 
 
@@ -250,9 +209,50 @@ def judge(
     ]
 
 
-def fitted(fold: Fold, features: Mapping[str, np.ndarray], classifier: Classifier) -> Classifier:
-    """The classifier, fitted to the train utterances of `fold`."""
-    return classifier.fit(_stack(fold.train, features), np.array([u.emotion for u in fold.train]))
+@dataclass(frozen=True)
+class Examples:
+    """What a classifier learns from; it is kept in place of the classifier, and fitted again.
+
+    So nothing that runs code has to be read, and no version of scikit-learn to be the same.
+    """
+
+    x: np.ndarray  # (N, D) float32
+    y: np.ndarray  # (N,) names of classes
+    seed: int
+
+    def save(self, file: Path) -> None:
+        """Write them."""
+        with io.BytesIO() as content:
+            np.savez_compressed(content, x=self.x, y=self.y.astype(str), seed=self.seed)
+            disk.write_bytes(file, content.getvalue())
+
+    def fit(self, section: Section) -> Classifier:
+        """The classifier of a recipe, fitted."""
+        made = build(CLASSIFIERS, section, "classifier", self.seed)
+        return made.fit(self.x.astype(np.float64), self.y)
+
+
+def examples(fold: Fold, features: Mapping[str, np.ndarray], *, seed: int) -> Examples:
+    """The train side of a fold."""
+    y = np.array([u.emotion for u in fold.train])
+    return Examples(_stack(fold.train, features).astype(np.float32), y, seed)
+
+
+def load(file: Path) -> Examples:
+    """The examples that were saved.
+
+    Raises:
+        ModelError: the file is missing, damaged, or something else.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            found = Examples(content["x"], content["y"], int(content["seed"]))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as e:
+        raise ModelError(f"{file}: no classifier of affekt ({e}); copy it again") from e
+    fits = found.x.ndim == 2 and found.y.shape == found.x.shape[:1] and found.y.dtype.kind == "U"
+    if not fits or found.x.dtype != np.float32 or not np.isfinite(found.x).all():
+        raise ModelError(f"{file}: no classifier of affekt; copy it again")
+    return found
 
 
 def _stack(utterances: Sequence[Utterance], features: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -77,7 +77,7 @@ class Classified:
 def _classify(
     clips: Clips, recipe: Recipe, seed: int, fold: Fold, _: object, model: Path
 ) -> Classified:
-    from affekt.classical import CLASSIFIERS, classify, judge, save
+    from affekt.classical import CLASSIFIERS, classify, examples, judge
 
     assert recipe.classifier
     fold = protocols.balanced(fold, recipe.balance)
@@ -85,7 +85,7 @@ def _classify(
     judged = classify(fold, clips, classifier, seed=seed)
     dev = judge(fold.dev, clips, classifier, fold=fold.name, seed=seed)
     model.mkdir(parents=True, exist_ok=True)
-    save(classifier, model / "classifier.skops")
+    examples(fold, clips, seed=seed).save(model / "classifier.npz")
     return Classified(judged, dev)
 
 

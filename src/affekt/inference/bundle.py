@@ -2,7 +2,7 @@
 
 config.json               classes (id2label), temperature, what it says of golden.flac
 recipe.toml               of its training; how the model is made
-model.safetensors         the weights behind the encoder (classifier.skops of a classifier)
+model.safetensors         the weights behind the encoder (classifier.npz of a classifier)
 preprocessor_config.json  the rate of the sound
 encoder/, text/           checkpoints of encoders that travel with it, see affekt.inference.packing
 golden.flac               a made-up sound; loading compares what the model says of it
@@ -28,7 +28,7 @@ from affekt.recipe import Recipe
 KIND = "affekt"  # the model_type of config.json
 CONFIG, RECIPE, PROTOCOL, CARD = "config.json", "recipe.toml", "protocol.json", "README.md"
 SOUND = "preprocessor_config.json"
-WEIGHTS, CLASSIFIER = "model.safetensors", "classifier.skops"
+WEIGHTS, CLASSIFIER = "model.safetensors", "classifier.npz"
 # A Trained network, or a Classical one, which is handled without torch.
 Model = Any
 
@@ -99,9 +99,7 @@ def read(folder: Path) -> Model:
 def _kept(model: Model, recipe: Recipe, draft: Path) -> Model:
     """The model as it will be read; what it learnt is written."""
     if recipe.classifier is not None:
-        from affekt.classical import save
-
-        save(model.classifier, draft / CLASSIFIER)
+        model.examples.save(draft / CLASSIFIER)
         return replace(model, recipe=recipe)
     from affekt.inference import networks
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from affekt import audio, classical
 from affekt.audio import Signal
-from affekt.classical import Classifier
+from affekt.classical import Classifier, Examples
 from affekt.encoders import ENCODERS, opensmile
 from affekt.inference.predictor import Predictor
 from affekt.labels import order
@@ -21,13 +22,19 @@ LEAST = 0.5e-6  # of a probability whose logarithm is taken, as where temperatur
 
 @dataclass(frozen=True)
 class Classical:
-    """A fitted classifier, with what it is given."""
+    """A classifier with what it learns from, and what it is given."""
 
-    classifier: Classifier
+    examples: Examples
     recipe: Recipe
     name: str
     temperature: float = 1.0
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """Fitted when it is first asked for."""
+        assert self.recipe.classifier is not None
+        return self.examples.fit(self.recipe.classifier)
 
     @property
     def classes(self) -> list[str]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from affekt import classical, experiment, protocols, run_folder
+from affekt.environment import environment
 from affekt.errors import RunError
 from affekt.inference import bundle, protocol
 from affekt.inference.bundling import temperature
 from affekt.inference.classical import Classical
-from affekt.parts import build
 from affekt.recipe import Recipe
 from affekt.trained import Trained, assembled, opened
 from affekt.training import fit
@@ -53,7 +53,10 @@ def refit(
     written = []
     for corpus, model in made.items():
         about = protocol.of_run(run, seed=recipe.seeds[0], fold=None, corpus=corpus)
-        about["model"]["utterances"] |= {"train": len(whole.train), "dev": len(whole.dev)}
+        sides = {"train": whole.train, "dev": whole.dev}
+        own = {k: sum(corpus in (None, u.corpus) for u in side) for k, side in sides.items()}
+        about["model"]["utterances"] |= own
+        about["refit_with"] = {k: v for k, v in environment().items() if k in protocol.MADE_WITH}
         place = (out or run / "model") / (corpus or "")
         scaled = temperature(run, corpus=corpus)
         written.append(bundle.write(place, replace(model, temperature=scaled), about))
@@ -65,8 +68,8 @@ def _trained(recipe: Recipe, ready: Prepared, whole: Fold) -> dict[str | None, T
     seed = recipe.seeds[0]
     fold = protocols.balanced(whole, recipe.balance)
     if recipe.classifier is not None:
-        classifier = build(classical.CLASSIFIERS, recipe.classifier, "classifier", seed)
-        return {None: Classical(classical.fitted(fold, ready.features, classifier), recipe, "")}
+        learnt = classical.examples(fold, ready.features, seed=seed)
+        return {None: Classical(learnt, recipe, "the classifier fitted to all")}
     made = fit.fitted(recipe, fold, ready.features, seed=seed, steps=ready.steps)
     return {one.corpus: _with_encoder(recipe, one) for one in made}
 
