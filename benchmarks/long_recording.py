@@ -90,8 +90,7 @@ def random_head() -> Predictor:
         weights = frames.mask / frames.mask.sum(dim=1, keepdim=True)
         return head(torch.einsum("bt,btd->bd", weights, frames.layers[:, 0]))
 
-    hear = Hearing(network, device=torch.device("cpu"))
-    return Predictor(labels=LABELS, logits=hear, name="log-mel with a random head")
+    return Predictor(labels=LABELS, logits=Hearing(network), name="log-mel with a random head")
 
 
 if __name__ == "__main__":

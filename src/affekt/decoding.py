@@ -174,10 +174,12 @@ def _converted(ffmpeg: str, source: Source, folder: Path, longest: float | None)
     made = folder / "made.wav"
     command = [ffmpeg, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
     command += ["-format_whitelist", CONTAINERS, "-i", f"file:{path}", "-map", "0:a:0"]
-    command += [] if longest is None else ["-t", f"{longest + 1.0:.3f}"]
+    if longest is not None:  # of somebody whose file may unfold to any size
+        command += ["-t", f"{longest + 1.0:.3f}", "-ac", "1", "-ar", "16000"]
     command += ["-c:a", "pcm_s16le", "-rf64", "auto", str(made)]
+    patience = PATIENCE if longest is None else min(PATIENCE, max(30.0, longest / 4))
     try:
-        subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE)
+        subprocess.run(command, capture_output=True, check=True, timeout=patience)
     except subprocess.SubprocessError as e:
         raise OSError("neither libsndfile nor ffmpeg knows it as sound") from e
     return made

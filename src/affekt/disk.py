@@ -9,7 +9,14 @@ from uuid import uuid4
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
-    """Write a file: all of it or nothing, whoever else writes it at the same time."""
+    """Write a file: all of it or nothing, whoever else writes it at the same time.
+
+    A link is followed. What is no file, such as /dev/stdout or a pipe, is written to as it is.
+    """
+    if _is_special(path := path.resolve()):
+        with path.open("wb") as file:
+            file.write(content)
+        return path
     draft = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         draft.write_bytes(content)
@@ -33,6 +40,10 @@ def write_json(path: Path, values: Any) -> Path:
 @contextmanager
 def drafted(path: Path) -> Iterator[TextIO]:
     """A file to write text to, bit by bit; it has its name once all went well."""
+    if _is_special(path := path.resolve()):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
     draft = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         with draft.open("w", encoding="utf-8", newline="") as file:
@@ -41,3 +52,8 @@ def drafted(path: Path) -> Iterator[TextIO]:
     except BaseException:  # also an interrupt
         draft.unlink(missing_ok=True)
         raise
+
+
+def _is_special(path: Path) -> bool:
+    """Whether something is there that must not be replaced: a device, a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()

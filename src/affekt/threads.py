@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -55,16 +56,28 @@ def in_turn(
         pool.shutdown(cancel_futures=True)
 
 
+_counting = Lock()
+_inside = 0  # threads of callers that want it so
+_before = 1  # threads of torch, before
+
+
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """torch and NumPy compute within the thread that asks; more would wait at full speed."""
     import torch  # which openSMILE's threads do without
     from threadpoolctl import threadpool_limits
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    global _inside, _before
+    with _counting:
+        if not _inside:
+            _before = torch.get_num_threads()
+            torch.set_num_threads(1)
+        _inside += 1
     try:
         with threadpool_limits(1, user_api="blas"):
             yield
     finally:
-        torch.set_num_threads(threads)
+        with _counting:
+            _inside -= 1
+            if not _inside:  # the last of those that overlap
+                torch.set_num_threads(_before)

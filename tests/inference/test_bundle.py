@@ -124,6 +124,11 @@ def rewrite(model, **values):
     (model / "config.json").write_text(json.dumps(config | values))
 
 
+def scaled(model, temperature):
+    own = json.loads((model / "config.json").read_text())["affekt"]
+    rewrite(model, affekt=own | {"temperature": temperature})
+
+
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
@@ -131,6 +136,9 @@ def rewrite(model, **values):
         (lambda m: (m / "recipe.toml").unlink(), "no recipe.toml"),
         (lambda m: (m / "golden.flac").write_bytes(b"x"), "golden.flac cannot be read"),
         (lambda m: (m / "config.json").write_text("{"), "not JSON"),
+        (lambda m: (m / "config.json").write_text("[]"), "no JSON object"),
+        (lambda m: scaled(m, 0.0), "a temperature of 0"),
+        (lambda m: scaled(m, -1.0), "a temperature of -1"),
         (lambda m: rewrite(m, affekt={}), "no model of affekt"),
         (lambda m: rewrite(m, id2label={"0": "angry"}), "config.json has others"),
         (lambda m: (m / "model.safetensors").write_bytes(b"x" * 99), "damaged"),
@@ -221,3 +229,26 @@ def test_a_run_that_goes_on_with_nothing_to_do_keeps_its_model(emodb_of_noise, t
     shutil.rmtree(run / "model")
     ran(emodb_of_noise, tmp_path / "run")
     assert (run / "model/config.json").is_file()
+
+
+def test_a_folder_that_holds_something_else_is_never_lost(model, tmp_path):
+    run, mine = model.parent, tmp_path / "mine"
+    (mine / "sub").mkdir(parents=True)
+    (mine / "sub/thesis.txt").write_text("years")
+    for place in (mine, mine / "sub/thesis.txt"):
+        with pytest.raises(ModelError, match="holds something else"):
+            bundle_run(run, place)
+    assert (mine / "sub/thesis.txt").read_text() == "years"
+    (again,) = bundle_run(run, model)
+    assert again == model.resolve()
+
+
+def test_the_card_of_a_fine_tuned_model_names_what_it_began_with(
+    checkpoint, emodb_of_noise, tmp_path
+):
+    chosen = {"name": "speech", "model": "affekt/small", "trainable": "transformer"}
+    changes = {"encoder": chosen, "mix": {"name": "layer"}, "stage": [{"epochs": 1}]}
+    run = ran(emodb_of_noise, tmp_path / "run", **changes)
+    card = (run / "model/README.md").read_text()
+    assert "`affekt/small`, trained on with the model" in card
+    assert "CC BY-NC-SA" in card

@@ -61,6 +61,8 @@ def test_an_open_file_is_read_from_its_start(tmp_path):
         ((np.array([np.nan] * 16_000), 16_000), "NaN or infinite"),
         ((np.full(16_000, 20_000.0), 16_000), "give them in [-1, 1]"),
         ((np.zeros(100), 16_000), "0.01 s long"),
+        ((np.zeros(16_000, int), 16_000), "int64 samples have no agreed range"),
+        ("", "an empty path"),
         ((np.zeros(64_000), 16_000), "give 3 s"),
         ({"sampling_rate": 16_000}, "no recording"),
         ({}, "a mapping with nothing"),

@@ -98,6 +98,7 @@ def test_hops_come_while_the_stream_goes_on(server):
         ([{"rate": 192_000, "channels": 8}], 1007, "wrong_request", "too much"),
         ([b"\0\0"], 1007, "wrong_request", "begin with"),
         ([HELLO, {"stop": True}], 1007, "wrong_request", "end"),
+        ([HELLO | {"window": 9.0, "hop": 0.5}], 1007, "wrong_request", "more than 16 times"),
         ([HELLO | {"window": 1.0}], 1007, "wrong_request", "a window that is as long"),
         ([HELLO, b"\0", {"end": True}], 1007, "unusable_sound", "no whole samples"),
         ([HELLO, {"end": True}], 1007, "unusable_sound", "0.00 s long"),

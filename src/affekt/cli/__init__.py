@@ -40,5 +40,13 @@ def main() -> None:
         message = Text.assemble(("error: ", "red"), str(e))
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(1)
+    except OSError as e:  # of the machine: no room, no right, no such place
+        if e.filename is None and e.errno is None:
+            raise
+        where = f"{e.filename}: " if e.filename is not None else ""
+        reason = (e.strerror or str(e)).lower()
+        message = Text.assemble(("error: ", "red"), f"{where}{reason}; choose another place")
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -65,6 +65,8 @@ def predict(
     if not timeline and (voice or window is not None or hop is not None):
         raise AffektError("--window, --hop and --voice cut a timeline; add --timeline")
     kind = _format(form, out, top)
+    if out is not None and out.is_dir() and kind != "textgrid":
+        raise AffektError(f"{out} is a folder; give a file, such as {out / f'found.{kind}'}")
     cut = (windows(window, hop), detector(voice)) if timeline else None
     given = list(listed.listed(recordings, sys.stdin.buffer.read))
     if kind == "textgrid" and out is None and len(given) > 1:
@@ -169,14 +171,18 @@ def _told(
     """What could be judged; the rest a line each on standard error, but an error if alone."""
     from affekt.inference.formats import likeliest
 
+    judged = 0
     for one in found:
         if not isinstance(one, AudioError):
+            judged += 1
             yield one if top is None else likeliest(one, top)
         elif alone:
             raise one
         else:
             failed.append(one)
             screen.tell(f"not judged: {one}")
+    if failed and not judged:  # so that no file is left which looks whole
+        raise AudioError(f"none of {len(failed)} recordings could be judged")
 
 
 def _writer(kind: str, names: list[str], *, timeline: bool) -> "Writer":

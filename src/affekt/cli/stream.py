@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from affekt.types import Segment
 
 READ = 2**16  # bytes at most at once; what is there is taken at once
+FILES = (b"RIFF", b"fLaC", b"OggS", b"ID3")  # how sound files begin
 BLOCK = 0.1  # seconds that are taken from the microphone at once
 FORMATS = ("text", "jsonl")
 
@@ -98,6 +99,11 @@ def _read(encoding: str, channels: int, stop: _Stop) -> "Iterator[np.ndarray]":
             stop.waiting = False
         if not data:
             break
+        if data.startswith(FILES):
+            raise AudioError(
+                "standard input begins like a sound file, but stream takes raw samples; use: "
+                "affekt predict - --timeline"
+            )
         data = left + data
         end = len(data) // whole * whole
         left = data[end:]

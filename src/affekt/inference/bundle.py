@@ -46,6 +46,7 @@ def write(folder: Path, model: Model, protocol: Mapping[str, Any]) -> Path:
         model: with the temperature of its logits.
         protocol: how it was trained and tested, see affekt.inference.protocol.
     """
+    folder = refuse_taken(folder)
     draft = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
     draft.mkdir(parents=True)
     try:
@@ -61,6 +62,20 @@ def write(folder: Path, model: Model, protocol: Mapping[str, Any]) -> Path:
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def refuse_taken(folder: Path) -> Path:
+    """The folder's whole path, where a model may be written.
+
+    Raises:
+        ModelError: it holds something else, which would be lost.
+    """
+    folder = folder.expanduser().resolve()
+    if folder.exists():
+        free = folder.is_dir() and (is_one(folder) or not any(folder.iterdir()))
+        if not free:
+            raise ModelError(f"{folder} holds something else; name another folder with --out")
     return folder
 
 
@@ -82,6 +97,8 @@ def read(folder: Path) -> Model:
         classes = [config["id2label"][str(n)] for n in range(len(config["id2label"]))]
         packing.refuse_others(stored, own["encoders"], str(folder))
         told = {"temperature": float(own["temperature"]), "about": about}
+        if not 0 < told["temperature"] < float("inf"):
+            raise ValueError(f"a temperature of {own['temperature']}")
         expected = own["golden"]
     except (KeyError, TypeError, ValueError) as e:
         raise ModelError(f"{folder / CONFIG}: no model of affekt ({e}); copy it again") from e
@@ -131,6 +148,9 @@ def _describe(draft: Path, model: Model, encoders: Mapping[str, str]) -> None:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as e:
         raise ModelError(f"{file} is not JSON ({e}); copy the model again") from e
+    if not isinstance(found, dict):
+        raise ModelError(f"{file} holds no JSON object; copy the model again")
+    return found

@@ -34,6 +34,8 @@ def bundle_run(
     if not (run / "folds.json").is_file():
         raise RunError(f"{run}: no run there; give the folder that affekt run wrote")
     out = out or run / "model"
+    if not any(out.glob(f"*/{bundle.CONFIG}")):  # a folder per corpus
+        bundle.refuse_taken(out)
     place = place_of(run, seed, fold)
     models = place / "model"
     own = sorted(file.parent.name for file in models.glob(f"*/{bundle.WEIGHTS}"))

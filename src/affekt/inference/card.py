@@ -23,20 +23,25 @@ def text(config: Mapping[str, Any], recipe: Recipe, protocol: Mapping[str, Any])
         protocol: what protocol.json holds, see affekt.inference.protocol.
     """
     corpora = [_corpus(c) for c in protocol.get("corpora", [])]
-    head = yaml.safe_dump(_metadata(recipe, protocol, corpora), sort_keys=False, allow_unicode=True)
+    head = yaml.safe_dump(_metadata(protocol, corpora), sort_keys=False, allow_unicode=True)
     page = render(
         TEMPLATE,
         folder=Path(__file__).parent,
         head=head,
         labels=list(config["id2label"].values()),
         temperature=config["affekt"]["temperature"],
-        encoder=recipe.encoder.options.get("model", recipe.encoder.name),
-        trained=recipe.encoder.options.get("model") == "encoder",
+        encoder=_encoder(protocol) or recipe.encoder.name,
+        trained=protocol.get("encoder", {}).get("trainable") not in (None, "none"),
         corpora=corpora,
         p=protocol,
         metrics=METRICS,
     )
     return page.rstrip() + "\n"
+
+
+def _encoder(protocol: Mapping[str, Any]) -> str:
+    """The checkpoint that the model began with: its name, id, or folder's name."""
+    return str(protocol.get("encoder", {}).get("model") or "")
 
 
 def _corpus(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,11 +52,9 @@ def _corpus(described: Mapping[str, Any]) -> dict[str, Any]:
     return {**described, "licence": licence, "title": title}
 
 
-def _metadata(
-    recipe: Recipe, protocol: Mapping[str, Any], corpora: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _metadata(protocol: Mapping[str, Any], corpora: list[dict[str, Any]]) -> dict[str, Any]:
     languages = sorted({name for c in corpora for name in str(c.get("language", "")).split(", ")})
-    base = str(recipe.encoder.options.get("model", ""))
+    base = _encoder(protocol)
     return {
         "library_name": "affekt",
         "pipeline_tag": "audio-classification",

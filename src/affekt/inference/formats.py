@@ -9,9 +9,9 @@ seconds, to the microsecond.
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +132,13 @@ def save(recordings: Iterable[Judged], labels: Sequence[str], writer: Writer, pa
 def save_textgrids(recordings: Iterable[Judged], folder: Path) -> None:
     """Write a TextGrid per recording, each as it is done; a second a.wav gives a-2.TextGrid."""
     folder.mkdir(parents=True, exist_ok=True)
-    taken = Counter[str]()
+    taken = set[str]()
     for one in recordings:
         stem = Path(one.name).stem
-        taken[stem] += 1
-        again = f"-{taken[stem]}" if taken[stem] > 1 else ""
-        disk.write(folder / f"{stem}{again}.TextGrid", textgrid(one))
+        names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        disk.write(folder / f"{name}.TextGrid", textgrid(one))
 
 
 def likeliest(one: Judged, top: int) -> Judged:

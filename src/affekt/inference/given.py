@@ -44,6 +44,8 @@ def signal(given: Given, *, longest: float | None = None) -> Signal:
 def opened(given: Given) -> Path | BufferedIOBase:
     """What can be decoded of a path, bytes, or an open file."""
     if isinstance(given, str | Path):
+        if not str(given):
+            raise AudioError("an empty path; give a file")
         if str(given).startswith(("http://", "https://")):
             raise AudioError(f"{given}: affekt downloads nothing; fetch it first, give the file")
         return Path(given).expanduser()
@@ -130,6 +132,10 @@ def _scaled(table: np.ndarray) -> np.ndarray:
     """Samples in [-1, 1]; integers by the range of their type."""
     if table.dtype.kind == "f":
         return table.astype(np.float32)
+    if table.dtype.itemsize > 4:  # what NumPy and lists make of any integers
+        raise AudioError(
+            f"{table.dtype} samples have no agreed range; give int16 or int32, or floats in [-1, 1]"
+        )
     half = 2.0 ** (8 * table.dtype.itemsize - 1)
     centred = table.astype(np.float64) - (half if table.dtype.kind == "u" else 0.0)
     return (centred / half).astype(np.float32)

@@ -4,10 +4,27 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 
+from affekt.audio import ENDINGS
 from affekt.corpora import rows
-from affekt.corpora.files import recordings
+from affekt.corpora.files import files
 from affekt.corpora.manifest import TABLES, cells
 from affekt.errors import AudioError, CorpusError
+
+# In a folder: what libsndfile reads, and what ffmpeg does where it is installed.
+SOUNDS = (
+    *ENDINGS,
+    ".opus",
+    ".aiff",
+    ".aif",
+    ".au",
+    ".caf",
+    ".m4a",
+    ".aac",
+    ".webm",
+    ".mp4",
+    ".wma",
+)
+
 
 STDIN = "-"
 
@@ -31,6 +48,8 @@ def listed(given: Iterable[str], standard: Callable[[], bytes]) -> Iterator[str 
     """
     for name in given:
         path = Path(name).expanduser()
+        if not name:
+            raise AudioError("an empty path; give a file, a folder or a list")
         if name == STDIN:
             yield Standard(standard())
         elif path.is_dir():
@@ -42,7 +61,7 @@ def listed(given: Iterable[str], standard: Callable[[], bytes]) -> Iterator[str 
 
 
 def _inside(folder: Path) -> list[str]:
-    if not (found := recordings(folder)):
+    if not (found := files(folder, SOUNDS)):
         raise AudioError(f"{folder}: no recording in it; give another folder, or files")
     return [str(path) for path in found]
 

@@ -3,38 +3,40 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from affekt.errors import ModelError, nearest
 from affekt.inference.predictor import Predictor
 
+Precision = Literal["fp32", "bf16"]
 OWN = "affekt/"  # how the names of those that come with affekt begin
 HERE = Path(__file__).parent.parent / "models"
 CONFIG = "config.json"
 
 
-def load(model: str, revision: str | None = None) -> Predictor:
+def load(model: str, revision: str | None = None, precision: Precision = "fp32") -> Predictor:
     """The predictor of a folder, an id on the hub, or a name; see Predictor.load.
 
     Raises:
         ModelError: there is no model, or it is not whole.
     """
-    return replace(_of_folder(locate(model, revision)), name=model)
+    return replace(_of_folder(locate(model, revision), precision), name=model)
 
 
-def _of_folder(folder: Path) -> Predictor:
-    if any(folder.glob("*.onnx")):
-        from affekt.inference import onnx
-
-        return onnx.load(folder)
+def _of_folder(folder: Path, precision: Precision) -> Predictor:
     if (folder / CONFIG).is_file():
-        if _config(folder).get("model_type") == "affekt":
+        kind = _config(folder).get("model_type")
+        if kind == "affekt-onnx":
+            from affekt.inference import onnx
+
+            return onnx.load(folder)
+        if kind == "affekt":
             from affekt.inference import bundle
 
             return bundle.read(folder).narrow().predictor()
         from affekt.inference import classification
 
-        return classification.load(folder)
+        return classification.load(folder, precision=precision)
     raise ModelError(
         f"{folder}: no model there ({CONFIG} is missing); give a folder that affekt run or affekt "
         "export wrote, or a checkpoint of transformers for the classification of audio"
@@ -95,6 +97,9 @@ def _downloaded(model: str, revision: str | None) -> Path:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except ValueError as e:
         raise ModelError(f"{folder / CONFIG} is not JSON ({e}); copy the model again") from e
+    if not isinstance(found, dict):
+        raise ModelError(f"{folder / CONFIG} holds no JSON object; copy the model again")
+    return found

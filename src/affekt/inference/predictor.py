@@ -9,7 +9,6 @@ Axes: N signals, S samples of each, K classes.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +17,13 @@ import numpy as np
 from affekt.audio import RATE, Signal
 from affekt.errors import AffektError, AudioError
 from affekt.inference.given import Given, label, signal
-from affekt.threads import cores, in_turn
+from affekt.threads import in_turn
 from affekt.types import Segment
 
 Logits = Callable[[Sequence[Signal]], np.ndarray]  # (N, K) of N signals at 16 kHz
 Activation = Literal["softmax", "sigmoid", "none"]
-TOGETHER = 64  # recordings that are held at once, so that like lengths meet
+TOGETHER = 64  # recordings that are held at once, so that like lengths meet,
+SECONDS = 600.0  # but not more of sound
 UNCERTAIN = "uncertain"  # the label of what is less sure than a caller wants
 HEARD = "the recording"  # what a model calls a signal that it cannot judge
 DEFAULT = "affekt/emodb"  # comes with affekt
@@ -43,27 +43,36 @@ class Predictor:
     """
 
     labels: Sequence[str]
-    logits: Logits
+    logits: Logits = field(repr=False)
     name: str
     temperature: float = 1.0
     activation: Activation = "softmax"
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT, *, revision: str | None = None) -> "Predictor":
+    def load(
+        cls,
+        model: str | Path = DEFAULT,
+        *,
+        revision: str | None = None,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> "Predictor":
         """The model in a folder, on the hub, or one that comes with affekt.
 
         Args:
             model: what `affekt run` wrote, or a model folder in it; what `affekt export` wrote; a
                 checkpoint of transformers for the classification of audio; or an id on the hub.
             revision: on the hub.
+            precision: of a checkpoint of transformers: "bf16", where the processor computes in it,
+                is two to three times as fast, and scores differ in the third digit. A model of
+                affekt has that of its recipe.
 
         Raises:
             AffektError: there is no model, or it is not whole.
         """
         from affekt.inference import models
 
-        return models.load(str(model), revision)
+        return models.load(str(model), revision, precision)
 
     def __call__(
         self, given: Given | list[Given], *, top_k: int | None = None
@@ -77,6 +86,8 @@ class Predictor:
         Raises:
             AudioError: a recording cannot be read.
         """
+        if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+            raise AffektError(f"top_k of {top_k}; give a whole number from 1")
         if not isinstance(given, list):
             return self([given], top_k=top_k)[0]  # pyright: ignore[reportReturnType]
         rows = []
@@ -110,10 +121,10 @@ class Predictor:
             except AudioError as e:
                 return label(one), e
 
-        with closing(in_turn(read, given, ahead=TOGETHER + cores())) as stream:
-            while chunk := list(islice(stream, TOGETHER)):
+        with closing(in_turn(read, given)) as stream:
+            for chunk in _chunks(stream):
                 signals = [found for _, found in chunk if not isinstance(found, AudioError)]
-                rows = iter(self._rows(signals))
+                rows = iter(self.rows(signals))
                 for name, found in chunk:
                     if isinstance(found, AudioError):
                         yield name, found
@@ -122,14 +133,14 @@ class Predictor:
                     else:
                         yield name, self.segment(0.0, len(found) / RATE, row, min_confidence)
 
-    def _rows(self, signals: Sequence[Signal]) -> list[np.ndarray | AudioError]:
+    def rows(self, signals: Sequence[Signal]) -> list[np.ndarray | AudioError]:
         """Scores (K,) of each signal, or why a model has none for it, such as of silence."""
         try:
             return list(self.scores(signals))
         except AudioError as e:
             if len(signals) == 1:
                 return [e]
-            return [row for signal in signals for row in self._rows([signal])]
+            return [row for signal in signals for row in self.rows([signal])]
 
     def scores(self, signals: Sequence[Signal]) -> np.ndarray:
         """(N, K) of signals at 16 kHz: probabilities, unless the model was made for other ones."""
@@ -158,3 +169,20 @@ class Predictor:
             score=float(scores[best]),
             scores=dict(zip(self.labels, map(float, scores), strict=True)),
         )
+
+
+Read = tuple[str, Signal | AudioError]
+
+
+def _chunks(stream: Iterable[Read]) -> Iterator[list[Read]]:
+    """Recordings that are judged together."""
+    chunk: list[Read] = []
+    seconds = 0.0
+    for name, found in stream:
+        chunk.append((name, found))
+        seconds += 0.0 if isinstance(found, AudioError) else len(found) / RATE
+        if len(chunk) == TOGETHER or seconds > SECONDS:
+            yield chunk
+            chunk, seconds = [], 0.0
+    if chunk:
+        yield chunk

@@ -30,6 +30,14 @@ def of_run(run: Path, *, seed: int, fold: str | None, corpus: str | None = None)
     about = _json(run / "corpus.json")
     environment = _json(run / "environment.json")
     found = scores(judged)
+    model = str(recipe.encoder.options.get("model", ""))
+    local = model.startswith((".", "/", "~")) or model.count("/") > 1  # a folder of this machine
+    began = {
+        "name": recipe.encoder.name,
+        "model": Path(model).name if local else model or None,
+        "revision": recipe.encoder.options.get("revision"),
+        "trainable": recipe.encoder.options.get("trainable", "none"),
+    }
     return {
         "title": recipe.title or run.resolve().name,
         "corpora": [_without_hours(c) for c in about["corpora"]],
@@ -40,6 +48,7 @@ def of_run(run: Path, *, seed: int, fold: str | None, corpus: str | None = None)
         "scores": {name: found[name] for name in SHOWN if name in found},
         "size": size(judged),
         "notes": about.get("notes", []),
+        "encoder": began,
         "model": {"seed": seed, "fold": fold, "corpus": corpus} | _sides(run, fold, corpus),
         "made_with": {key: environment.get(key) for key in MADE_WITH},
     }

@@ -41,6 +41,8 @@ def refit(
     """
     if not (run / "folds.json").is_file():
         raise RunError(f"{run}: no run there; give the folder that affekt run wrote")
+    if out is not None and not any(out.glob(f"*/{bundle.CONFIG}")):
+        bundle.refuse_taken(out)  # before any training
     recipe = Recipe.load(run / "recipe.toml")
     folds = experiment.divide(recipe, experiment.read(recipe, data)[0])
     chooses = any(s.select != "last" and not s.contrasts for s in recipe.stage)

@@ -133,9 +133,17 @@ class Stream:
         """The hops that are final with the scores of these windows."""
         for begin in range(0, len(jobs), TOGETHER):
             batch = jobs[begin : begin + TOGETHER]
-            rows = iter(self.predictor.scores([w.signal for _, w, _ in batch if w is not None]))
+            rows = iter(self.predictor.rows([w.signal for _, w, _ in batch if w is not None]))
             for stretch, window, last in batch:
+                row = None if window is None else self._scores(next(rows))
+                hops: list[Hop] = []
                 if last:
-                    yield from stretch.rest(window, None if window is None else next(rows))
-                elif window is not None:
-                    yield stretch.judged(window, next(rows))
+                    hops = stretch.rest(window, row)
+                elif window is not None and row is not None:
+                    hops = [stretch.judged(window, row)]
+                yield from (hop for hop in hops if np.isfinite(hop.scores).all())
+
+    def _scores(self, row: np.ndarray | AudioError) -> np.ndarray:
+        """Scores (K,); NaN of silence, to a model that cannot judge it."""
+        unknown = np.full(len(self.predictor.labels), np.nan)
+        return unknown if isinstance(row, AudioError) else row

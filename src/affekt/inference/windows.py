@@ -132,13 +132,15 @@ class Stretch:
         return made
 
     def _add(self, hops: range, scores: np.ndarray) -> None:
+        known = bool(np.isfinite(scores).all())  # not NaN, of a window that cannot be judged
         for j in hops:
             total, count = self._sums.get(j, (np.zeros(len(scores)), 0))
-            self._sums[j] = total + scores, count + 1
+            self._sums[j] = (total + scores, count + 1) if known else (total, count)
 
     def _hop(self, end: int) -> Hop:
         """The next hop, which ends at a sample of the stretch."""
         total, count = self._sums.pop(self._settled)
         begin = self._settled * self.windows.step
         self._settled += 1
-        return Hop(self.start + begin, self.start + end, total / count)
+        mean = total / count if count else np.full_like(total, np.nan)
+        return Hop(self.start + begin, self.start + end, mean)

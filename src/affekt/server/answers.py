@@ -31,7 +31,9 @@ class Asked(BaseModel):
     )
     timeline: bool = Field(False, description="Where which emotion is, as `segments`.")
     window: float = Field(4.0, gt=0, le=60, description="Seconds of a window of the timeline.")
-    hop: float = Field(2.0, gt=0, le=60, description="Seconds from window to window.")
+    hop: float = Field(
+        2.0, gt=0, le=60, description="Seconds from window to window; at least a 16th of one."
+    )
 
 
 class Stretch(BaseModel):

@@ -9,14 +9,12 @@ from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from affekt import __version__
-from affekt.errors import AudioError
 from affekt.inference.predictor import Predictor
 from affekt.inference.timeline import overall
-from affekt.inference.windows import Windows
 from affekt.server import streaming
 from affekt.server.answers import BODY, PROBLEMS, Answer, Asked, answer, of_timeline
 from affekt.server.door import guarded, handle_errors, refused
-from affekt.server.limits import Limits
+from affekt.server.limits import Limits, cut
 from affekt.server.refusals import RefusedError
 from affekt.server.service import Service
 from affekt.server.uploads import Upload, gone, linger, receive
@@ -89,10 +87,7 @@ async def _answered(service: Service, upload: Upload, asked: Asked) -> Response:
         if not asked.timeline:
             found = await service.segment(upload.read, asked.min_confidence)
             return JSONResponse(answer(found, **told))
-        try:
-            windows = Windows(asked.window, asked.hop)
-        except AudioError as e:
-            raise RefusedError("wrong_request", str(e)) from e
+        windows = cut(asked.window, asked.hop)
         _, segments = await service.timeline(upload.read, windows, asked.min_confidence)
     whole = overall(service.predictor, segments, asked.min_confidence)
     return JSONResponse(of_timeline(segments, whole, **told))

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from affekt.server.limits import Limits
 from affekt.server.refusals import RefusedError
 
 Row = np.ndarray  # scores (K,) of one clip
+AT_ONCE = 16  # clips of one request that wait
 
 
 @dataclass(eq=False)
@@ -82,8 +83,12 @@ class Batcher:
         """Wait until everything is judged, so many seconds at most."""
         self._thread.join(timeout)
 
-    def submit(self, signal: Signal) -> "Future[Row]":
+    def submit(self, signal: Signal, *, has_place: bool = False) -> "Future[Row]":
         """The scores (K,) to come of a signal at 16 kHz.
+
+        Args:
+            signal: a clip.
+            has_place: whether it belongs to a request that is inside already.
 
         Raises:
             RefusedError: the queue is full, or closed.
@@ -92,27 +97,41 @@ class Batcher:
         with self._change:
             if self._closed:
                 raise RefusedError("closing", "the server is shutting down; ask again later")
-            if len(self._clips) >= self.limits.queue:
+            if len(self._clips) >= self.limits.queue and not has_place:
                 raise full(self.limits)
             self._clips.append(clip)
             self._change.notify()
         return clip.answer
 
-    def scores(self, signals: Sequence[Signal]) -> np.ndarray:
-        """(N, K) of signals, in a thread that may wait."""
-        answers = [self.submit(signal) for signal in signals]
+    def scores(self, signals: Sequence[Signal], abandoned: Event | None = None) -> np.ndarray:
+        """(N, K) of signals, in a thread that may wait; a few at a time, others come between.
+
+        Args:
+            signals: of one request.
+            abandoned: set once nobody waits any more.
+        """
+        end = time.monotonic() + self.limits.timeout
+        rows: list[Row] = []
+        waiting: deque[Future[Row]] = deque()
         try:
-            return np.stack([answer.result(self.limits.timeout) for answer in answers])
+            for signal in signals:
+                if abandoned is not None and abandoned.is_set():
+                    raise RefusedError("gone", "nobody waits for it any more")
+                if len(waiting) == AT_ONCE:
+                    rows.append(waiting.popleft().result(max(0.0, end - time.monotonic())))
+                waiting.append(self.submit(signal, has_place=True))
+            rows += [answer.result(max(0.0, end - time.monotonic())) for answer in waiting]
         except TimeoutError as e:
             raise late(self.limits) from e
         finally:
-            for answer in answers:
+            for answer in waiting:
                 answer.cancel()
+        return np.stack(rows)
 
     def _work(self) -> None:
         try:
             predictor = self._load()
-            predictor.scores([np.zeros(RATE, np.float32)])  # the first call is the slowest
+            predictor.scores([_noise()])  # the first call is the slowest
         except Exception as e:
             self.model.set_exception(e)
             return
@@ -153,6 +172,11 @@ class Batcher:
             else:
                 seconds -= len(clip.signal) / RATE
         return batch
+
+
+def _noise() -> Signal:
+    """A second that every model can judge: some refuse silence."""
+    return np.random.default_rng(0).normal(0.0, 0.05, RATE).astype(np.float32)
 
 
 def _judge(predictor: Predictor, clips: list[Clip]) -> None:

@@ -38,23 +38,23 @@ HEADERS = (
 )
 
 
-def key_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def key_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The key that came with a request: X-API-Key, Bearer, or the password of Basic."""
     found = dict(headers)
     if b"x-api-key" in found:
-        return found[b"x-api-key"].decode("latin-1")
-    kind, _, value = found.get(b"authorization", b"").decode("latin-1").partition(" ")
-    if kind.lower() == "basic":
+        return found[b"x-api-key"]
+    kind, _, value = found.get(b"authorization", b"").partition(b" ")
+    if kind.lower() == b"basic":
         try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
-    return value.strip() if kind.lower() == "bearer" else ""
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return value.strip() if kind.lower() == b"bearer" else b""
 
 
-def refuse_wrong(key: str | None, given: str) -> None:
+def refuse_wrong(key: str | None, given: bytes) -> None:
     """Pass with the right key, in a time that does not tell how much of it was right."""
-    if key is not None and not hmac.compare_digest(key.encode(), given.encode()):
+    if key is not None and not hmac.compare_digest(key.encode(), given):
         raise RefusedError("wrong_key", "give the key of this server: 'Authorization: Bearer KEY'")
 
 

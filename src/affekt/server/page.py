@@ -38,9 +38,11 @@ def add_page(app: FastAPI) -> None:
     import gradio
     from gradio import themes
 
+    blocks = _blocks(gradio, service, Path(folder.name))
+    blocks.has_launched = True  # without it gradio lets a client name any path of this machine
     gradio.mount_gradio_app(
         app,
-        _blocks(gradio, service, Path(folder.name)),
+        blocks,
         path="/",
         footer_links=[],
         run_history=False,
@@ -77,7 +79,7 @@ def _blocks(gradio: Any, service: Service, folder: Path) -> Any:
         heard = gradio.State()
 
         async def judge(path: str | None, least: float) -> tuple[Judged | None, str]:
-            found = await _judged(service, path)
+            found = await _judged(service, path, folder)
             return (None, found) if isinstance(found, str) else (found, drawn(found, float(least)))
 
         def again(found: Judged | None, least: float) -> Any:
@@ -94,10 +96,12 @@ def _blocks(gradio: Any, service: Service, folder: Path) -> Any:
     return blocks
 
 
-async def _judged(service: Service, path: str | None) -> Judged | str:
+async def _judged(service: Service, path: str | None, folder: Path) -> Judged | str:
     """What is said of the file, or, as HTML, why nothing is."""
     if path is None:
         return ""
+    if path not in _examples() and not Path(path).resolve().is_relative_to(folder.resolve()):
+        return alert("this is no recording that was sent here; choose one, or speak")
     try:
         with service.place():
             signal, segments = await service.timeline(Path(path).read_bytes, Windows())

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from threading import Event
 
 from affekt.audio import RATE, Signal
+from affekt.errors import AudioError
 from affekt.inference.predictor import Predictor
 from affekt.inference.timeline import timeline
 from affekt.inference.windows import Windows
@@ -45,6 +47,7 @@ class Service:
         self._decoders = ThreadPoolExecutor(limits.decoders, thread_name_prefix="affekt-decoder")
         self._decoding = asyncio.Semaphore(limits.decoders)
         self.listeners = ThreadPoolExecutor(limits.streams, thread_name_prefix="affekt-stream")
+        self._timelines = ThreadPoolExecutor(limits.decoders, thread_name_prefix="affekt-timeline")
 
     @property
     def predictor(self) -> Predictor:
@@ -53,10 +56,15 @@ class Service:
         Raises:
             RefusedError: it is not there.
         """
+        return self._until(None)
+
+    def _until(self, abandoned: Event | None) -> Predictor:
+        """The same for a request that may be abandoned."""
         self.refuse_unready()
         found = self.batcher.model.result()
+        scores = partial(self.batcher.scores, abandoned=abandoned)
         # Temperature and activation are those of the model within.
-        return replace(found, logits=self.batcher.scores, temperature=1.0, activation="none")
+        return replace(found, logits=scores, temperature=1.0, activation="none")
 
     @property
     def name(self) -> str:
@@ -117,16 +125,22 @@ class Service:
         self, read: Callable[[], bytes], windows: Windows, min_confidence: float = 0.0
     ) -> tuple[Signal, list[Segment]]:
         """The signal (S,) of a recording, and its stretches of one label; arguments as above."""
-        loop = asyncio.get_running_loop()
+        loop, abandoned = asyncio.get_running_loop(), Event()
         try:
             async with asyncio.timeout(self.limits.timeout):
                 with self._on_its_way():
                     signal = await self._decoded(read)
                 options = {"windows": windows, "min_confidence": min_confidence}
-                work = partial(timeline, self.predictor, (signal, RATE), **options)
-                segments = await loop.run_in_executor(self.listeners, work)
+                work = partial(timeline, self._until(abandoned), (signal, RATE), **options)
+                segments = await loop.run_in_executor(self._timelines, work)
         except TimeoutError as e:
             raise late(self.limits) from e
+        except AudioError as e:
+            raise RefusedError("unusable_sound", str(e)) from e
+        finally:
+            abandoned.set()
+        if not segments:
+            raise RefusedError("unusable_sound", "nothing in the recording can be judged")
         self.metrics.sound.inc(len(signal) / RATE)
         return signal, segments
 
@@ -140,6 +154,8 @@ class Service:
                 scores = await asyncio.wrap_future(answer)
         except TimeoutError as e:
             raise late(self.limits) from e
+        except AudioError as e:
+            raise RefusedError("unusable_sound", str(e)) from e
         self.metrics.sound.inc(len(signal) / RATE)
         return signal, scores
 
@@ -170,3 +186,4 @@ class Service:
         self.batcher.join(self.limits.timeout)
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self.listeners.shutdown(wait=False, cancel_futures=True)
+        self._timelines.shutdown(wait=False, cancel_futures=True)

@@ -24,7 +24,7 @@ from affekt.inference.stream import Stream
 from affekt.inference.timeline import joined
 from affekt.inference.windows import Windows
 from affekt.server.door import key_in, refuse_wrong, wrong
-from affekt.server.limits import VALUES, Limits
+from affekt.server.limits import VALUES, Limits, cut
 from affekt.server.refusals import RefusedError, failed
 from affekt.server.service import Service
 from affekt.types import Segment
@@ -59,9 +59,8 @@ class Listener:
 
     def __init__(self, predictor: Predictor, hello: Hello) -> None:
         self.hello = hello
-        cut = Windows(hello.window, hello.hop)
         told = {"rate": hello.rate, "min_confidence": hello.min_confidence}
-        self.stream = Stream(predictor, cut, **told)
+        self.stream = Stream(predictor, cut(hello.window, hello.hop), **told)
         self.hops: list[Segment] = []
         self.rest = b""  # part of a sample of all channels
 
@@ -114,7 +113,8 @@ async def _hello(socket: WebSocket, service: Service, key: str | None) -> Hello:
         hello = Hello.model_validate_json(message.get("text") or "")
     except ValidationError as e:
         raise wrong(e.errors()[0], Hello.model_fields, BEGIN) from e
-    refuse_wrong(key, hello.api_key or key_in(socket.scope["headers"]))
+    given = hello.api_key.encode() if hello.api_key else key_in(socket.scope["headers"])
+    refuse_wrong(key, given)
     if hello.rate * hello.channels > VALUES:
         raise RefusedError(
             "wrong_request", f"{hello.channels} channels at {hello.rate} Hz are too much"
@@ -123,10 +123,7 @@ async def _hello(socket: WebSocket, service: Service, key: str | None) -> Hello:
 
 
 async def _hear(socket: WebSocket, service: Service, hello: Hello) -> None:
-    try:
-        listener = Listener(service.predictor, hello)
-    except AudioError as e:
-        raise RefusedError("wrong_request", str(e)) from e
+    listener = Listener(service.predictor, hello)
     loop = asyncio.get_running_loop()
 
     async def tell(work: Callable[[], list[Segment]]) -> None:

@@ -114,8 +114,8 @@ async def _form(request: Request, chunks: Chunks) -> Upload:
     parser = MultiPartParser(request.headers, chunks, max_files=1, max_fields=8)
     try:
         form = await parser.parse()
-    except MultiPartException as e:
-        raise RefusedError("wrong_request", f"the form cannot be read: {e.message}") from e
+    except (MultiPartException, UnicodeError, LookupError) as e:
+        raise RefusedError("wrong_request", f"the form cannot be read: {e}") from e
     found = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     if not found:
         raise RefusedError("wrong_request", "the form holds no file; send one as its field 'file'")
