@@ -106,6 +106,13 @@ def test_another_recipe_does_not_go_on_in_a_run(emodb_of_noise, tmp_path):
         experiment.run(recipe(), data={"emodb": emodb_of_noise}, out=tmp_path / "full")
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file/run", Path("/proc/x/run")):
+        with pytest.raises(RunError, match=r"cannot be written \(.+\); choose .* with --out"):
+            run_folder.begin(out, recipe())
+
+
 def test_a_run_never_mixes_with_results_of_other_recordings_or_folds(trees, tmp_path):
     """A superset of the folds, the same names with other sound, a file that was mended."""
     folder = trees.emodb(tmp_path / "emodb")

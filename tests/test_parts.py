@@ -1,6 +1,7 @@
 from typing import Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from affekt.audio import Normalise
 from affekt.errors import RecipeError
@@ -11,7 +12,17 @@ def part(wired, *, size: int, rate: float = 0.5, kind: Literal["a", "b"] = "a"):
     return wired, size, rate, kind
 
 
-REGISTRY = {"part": part, "lazy": "affekt.audio:Normalise"}
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    model: str = "x"
+    words: dict[str, str] = {}
+
+
+def nested(*, text: Inner | None = None):
+    return text
+
+
+REGISTRY = {"part": part, "nested": nested, "lazy": "affekt.audio:Normalise"}
 
 
 def section(**values):
@@ -40,3 +51,19 @@ def test_a_part_named_by_its_module_is_imported():
 def test_a_section_that_does_not_fit_is_refused(values, told):
     with pytest.raises(RecipeError, match=told):
         options(REGISTRY, section(**values), "thing")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            {"modeel": "y"},
+            "key 'text.modeel' is not known; choose from model, words. Did you mean 'model'",
+        ),
+        ("y", r"key 'text': a table, such as { model = \"...\" }, but got 'y'"),
+        ({"words": "y"}, "key 'text.words': a table, but got 'y'"),
+    ],
+)
+def test_what_is_wrong_in_a_table_within_is_told(text, told):
+    with pytest.raises(RecipeError, match=told):
+        options(REGISTRY, Section.model_validate({"name": "nested", "text": text}), "thing")

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -83,7 +85,7 @@ def test_the_likest_recording_comes_first(run, emodb_of_noise):
     found = retrieval.clips(trained.load(run), clips, "anything at all")
     assert {row.clip for row in found} == {*clips}
     assert [row.cosine for row in found] == sorted((r.cosine for r in found), reverse=True)
-    assert sum(row.share for row in found) == pytest.approx(1.0)
+    assert {row.text for row in found} == {"anything at all"}
 
 
 def trained_on(made: Recipe, emodb, tmp_path):
@@ -102,11 +104,61 @@ def test_the_command_line_asks_and_finds(affekt, run, emodb_of_noise):
     assert code == 0
     assert {row["word"] for row in rows} == {"glad", "sad"}
     assert sum(row["share"] for row in rows) == pytest.approx(1.0)
-    assert "how like, not how probable" in affekt("ask", run, one)[1]
+    shown = affekt("ask", run, one)[1]
+    assert shown.count(str(one)) == 1  # in the first of its rows
+    assert "Sentence: The emotion is {emotion}; model:" in shown
+    assert "how like, not how probable" in shown
+    alone = affekt("ask", run, one, "--word", "glad\x1b[2J")[1]
+    assert "share" not in alone
+    assert "glad\\x1b[2J" in alone
     code, out, _ = affekt("find", run, "someone cries", emodb_of_noise, "--most", "2", "--json")
     assert code == 0
-    assert len(objects(out)) == 2
-    assert affekt("find", run, "someone cries", emodb_of_noise)[1].count(".wav") == 10
+    assert [{*row} for row in objects(out)] == [{"clip", "text", "cosine"}] * 2
+    shown = affekt("find", run, "someone cries", emodb_of_noise)[1]
+    assert shown.count(".wav") == 10
+    assert "compare within this list only" in shown
+
+
+@pytest.mark.parametrize("run", ["none"], indirect=True)
+def test_what_cannot_be_heard_is_told_and_the_rest_is_judged(affekt, run, emodb_of_noise, tmp_path):
+    good = sorted((emodb_of_noise / "wav").iterdir())[:2]
+    bad = [tmp_path / f"broken-{n}.wav" for n in range(7)]
+    for path in bad:
+        path.write_bytes(b"RIFF")
+    bad.append(tmp_path / "gone.wav")
+    for words in (["ask", run], ["find", run, "someone cries"]):
+        code, out, err = affekt(*words, *good, *bad, "--json")
+        assert code == 3
+        assert {row["clip"] for row in objects(out)} == {*map(str, good)}
+        assert all(path.name in err for path in bad)
+        code, out, err = affekt(*words, *bad)
+        assert (code, out) == (1, "")
+        assert all(path.name in err for path in bad)
+
+
+@pytest.mark.parametrize("run", ["none"], indirect=True)
+def test_silence_is_told(affekt, run, tmp_path):
+    soundfile.write(tmp_path / "still.wav", np.zeros(8000), 16_000)
+    code, _, err = affekt("ask", run, tmp_path / "still.wav")
+    assert code == 0
+    assert "still.wav: silent; its numbers mean nothing" in err
+
+
+@pytest.mark.parametrize("run", ["none"], indirect=True)
+def test_words_of_the_same_tokens_are_told(run, emodb_of_noise):
+    clip = next((emodb_of_noise / "wav").iterdir())
+    long = "a" * 70 + " {emotion}"  # the text encoder reads 64 tokens
+    with pytest.raises(RecipeError, match=r"cannot tell 'glad' \(.*from 'tired' .*same tokens"):
+        retrieval.words(trained.load(run), [clip], ["glad", "tired"], long)
+
+
+@pytest.mark.parametrize("run", ["none"], indirect=True)
+def test_paths_may_be_text(run, emodb_of_noise):
+    model = trained.load(str(run))
+    (clip, *_) = map(str, (emodb_of_noise / "wav").iterdir())
+    ((only,),) = retrieval.words(model, [clip], ["tired"])
+    assert only.share is None
+    assert retrieval.clips(model, [clip], "someone cries")[0].clip == only.clip
 
 
 def test_what_cannot_be_asked_is_told(affekt, run, emodb_of_noise, tmp_path):
@@ -119,8 +171,15 @@ def test_what_cannot_be_asked_is_told(affekt, run, emodb_of_noise, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     with pytest.raises(AudioError, match="broken.wav"):
         retrieval.words(model, [tmp_path / "broken.wav"], ["glad"])
-    with pytest.raises(RunError, match="no run there"):
-        trained.load(tmp_path)
+    for folder, told in [
+        (tmp_path / "emodb", "no run there"),
+        ("gemo-clap/emodb/emo", "a recipe, not a run"),
+        (run / "seed-0/fold-03", "lies within a run; give .*, and which model with --seed"),
+    ]:
+        with pytest.raises(RunError, match=told):
+            trained.load(folder)
+    with pytest.raises(RunError, match="has one model for all its corpora; leave --corpus out"):
+        trained.load(run, corpus="emodb")
     with pytest.raises(RunError, match="no fold '3'; it has 03"):
         trained.load(run, fold="3")
     with pytest.raises(RunError, match="no seed '7'; it has 0"):
@@ -128,6 +187,10 @@ def test_what_cannot_be_asked_is_told(affekt, run, emodb_of_noise, tmp_path):
     assert "no such file or folder" in affekt("ask", run, tmp_path / "gone.wav")[2]
     (tmp_path / "empty").mkdir()
     assert "no recording in it" in affekt("ask", run, tmp_path / "empty")[2]
+    (run / "recipe.toml").rename(tmp_path / "kept.toml")
+    with pytest.raises(RunError, match="a run without its recipe.toml"):
+        trained.load(run)
+    (tmp_path / "kept.toml").rename(run / "recipe.toml")
     (run / "seed-0/fold-03/model/model.safetensors").write_bytes(b"half")
     with pytest.raises(RunError, match="is damaged"):
         trained.load(run)
@@ -170,8 +233,10 @@ def test_any_network_is_loaded_as_it_was_judged(emodb_of_noise, checkpoint, robe
 def test_a_model_of_one_corpus_is_named(affekt, checkpoint, roberta, emodb_of_noise, tmp_path):
     stage = {"objective": {"name": "clap"}, "epochs": 1, "select": "last", "per": "corpus"}
     run = trained_on(recipe(checkpoint, roberta, stage=[stage]), emodb_of_noise, tmp_path)
-    with pytest.raises(RunError, match="no model there; name a corpus, one of emodb"):
+    with pytest.raises(RunError, match="has a model for each corpus; give --corpus emodb"):
         trained.load(run)
+    with pytest.raises(RunError, match="no model of 'nemo'; it has emodb"):
+        trained.load(run, corpus="nemo")
     clip = sorted((emodb_of_noise / "wav").iterdir())[0]
     assert affekt("ask", run, clip, "--corpus", "emodb")[0] == 0
 

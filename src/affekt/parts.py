@@ -6,9 +6,9 @@ A registry maps names to parts, or to "module:symbol" where importing the part i
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -74,23 +74,46 @@ def check(schema: Mapping[str, Any], values: Mapping[str, Any], where: str) -> d
     try:
         checked = model.model_validate(dict(values))
     except ValidationError as e:
-        raise RecipeError(f"{where}: {explain(e)}") from None
+        raise RecipeError(f"{where}: {explain(e, model)}") from None
     return {key: getattr(checked, key) for key in schema}
 
 
-def explain(error: ValidationError) -> str:
-    """What pydantic found, in one line: key, what is wrong, what was given."""
+def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """What pydantic found, in one line: key, what is wrong, what was given.
+
+    Args:
+        error: of `model`.
+        model: of which the keys of tables within tables are told.
+    """
     found = []
     for e in error.errors():
         key = ".".join(str(part) for part in e["loc"]) or "recipe"
         if e["type"] == "missing":
             found.append(f"key '{key}' is missing")
+        elif e["type"] == "extra_forbidden":
+            known = [*_table(model, e["loc"][:-1])]
+            there = f"; choose from {', '.join(known)}.{nearest(str(e['loc'][-1]), known)}"
+            found.append(f"key '{key}' is not known{there if known else ''}")
+        elif e["type"] in ("model_type", "model_attributes_type", "dict_type"):
+            first = next(iter(_table(model, e["loc"])), None)
+            such = f', such as {{ {first} = "..." }}' if first else ""
+            found.append(f"key '{key}': a table{such}, but got {e['input']!r}")
         elif e["type"] == "value_error":  # raised by a validator of ours, which says it all
             found.append(e["msg"].removeprefix("Value error, "))
         else:
             said = e["msg"][:1].lower() + e["msg"][1:]
             found.append(f"key '{key}': {said}, but got {e['input']!r}")
     return "; ".join(dict.fromkeys(found))
+
+
+def _table(model: type[BaseModel] | None, place: Sequence[int | str]) -> list[str]:
+    """The keys of the table at this place of a model; none if there is no such model."""
+    for step in place:
+        field = model and model.model_fields.get(str(step))
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        model = models[0] if len(models) == 1 else None
+    return [*model.model_fields] if model else []
 
 
 def build(registry: Registry, section: Section, what: str, *wired: Any) -> Any:

@@ -106,6 +106,24 @@ def of_emotions(
         RecipeError: the language is not known, the template has no place for a word, there is no
             class, or two would be one sentence.
     """
+    template = template_of(language, template)
+    if not classes or not all(name.strip() for name in classes):
+        raise RecipeError("no class to ask for; name at least one, and none that is empty")
+    said = LANGUAGES[language].words | dict(words or {})
+    if odd := [name for name, word in (words or {}).items() if not word.strip()]:
+        raise RecipeError(f"words: '{odd[0]}' is said by no word; give one, or leave it out")
+    sentences = [template.replace(EMOTION, said.get(name, name)) for name in classes]
+    if twice := sorted({s for s in sentences if sentences.count(s) > 1}):
+        raise RecipeError(f"two classes are said alike: '{twice[0]}'; give them words of their own")
+    return sentences
+
+
+def template_of(language: str = "en", template: str | None = None) -> str:
+    """The sentence that words are put into: a language's, or the one that is given instead.
+
+    Raises:
+        RecipeError: the language is not known, or the template has no place for a word.
+    """
     spoken: Language = choose(LANGUAGES, language, "language of prompts", RecipeError)
     template = spoken.emotion if template is None else template
     if template.count(EMOTION) != 1 or "{" in template.replace(EMOTION, ""):
@@ -113,15 +131,7 @@ def of_emotions(
             f"template '{template}': it needs {EMOTION} once, where the word stands, and nothing "
             f"else in braces, as in '{spoken.emotion}'"
         )
-    if not classes or not all(name.strip() for name in classes):
-        raise RecipeError("no class to ask for; name at least one, and none that is empty")
-    said = spoken.words | dict(words or {})
-    if odd := [name for name, word in (words or {}).items() if not word.strip()]:
-        raise RecipeError(f"words: '{odd[0]}' is said by no word; give one, or leave it out")
-    sentences = [template.replace(EMOTION, said.get(name, name)) for name in classes]
-    if twice := sorted({s for s in sentences if sentences.count(s) > 1}):
-        raise RecipeError(f"two classes are said alike: '{twice[0]}'; give them words of their own")
-    return sentences
+    return template
 
 
 def of_genders(language: str = "en") -> list[str]:

@@ -13,23 +13,47 @@ from jaxtyping import Float
 from torch import Tensor
 
 from affekt import prompts
-from affekt.errors import RecipeError, RunError
+from affekt.encoders.text import Text, refuse_alike
+from affekt.errors import AudioError, RecipeError, RunError
 from affekt.nn.language import LanguageHead, SentenceCosines
-from affekt.trained import Trained
+from affekt.signals import signal
+from affekt.trained import Trained, utterances
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """How like one clip is to one sentence."""
+    """How like one clip is to one word."""
 
     clip: Path
     word: str  # as it was asked for
     cosine: float  # -1 to 1
-    share: float  # softmax of tau_a times the cosine, over the words (or clips) asked for
+    # Softmax of tau_a times the cosine, over the words that were asked for; of one alone: none.
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Match:
+    """How like one clip is to a text."""
+
+    clip: Path
+    text: str
+    cosine: float  # -1 to 1
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """What can be heard of some recordings, and what is to be told of them."""
+
+    heard: list[Path]
+    reasons: list[str]  # one for each that cannot be
+    silent: list[Path]  # among those that can: nothing but zeros
 
 
 def words(
-    trained: Trained, clips: Sequence[Path], asked: Sequence[str], template: str | None = None
+    trained: Trained,
+    clips: Sequence[str | Path],
+    asked: Sequence[str] = (),
+    template: str | None = None,
 ) -> list[list[Likeness]]:
     """For each clip the words, the likest first.
 
@@ -41,13 +65,22 @@ def words(
 
     Raises:
         RunError: the model knows no sentences.
-        RecipeError: a word or the template cannot be said.
-        AudioError: a recording cannot be read.
+        RecipeError: a word or the template cannot be said, or two words are the same tokens.
+        AudioError: a recording cannot be read; see `sift`.
     """
     chosen = list(asked) or trained.classes
-    likeness = _cosines(trained, clips, _sentences(trained, chosen, template))
-    shares = likeness.logits.softmax(dim=1)
-    rows = zip(clips, likeness.cosines.tolist(), shares.tolist(), strict=True)
+    head = _head(trained)
+    told = head.prompts.options
+    said = {"language": told.language, "words": told.words}
+    sentences = prompts.of_emotions(chosen, template=template_of(trained, template), **said)
+    text = head.prompts.encoder()
+    refuse_alike(text, chosen, sentences)
+    files = [Path(clip) for clip in clips]
+    likeness = _cosines(trained, files, text, sentences)
+    shares = likeness.logits.softmax(dim=1).tolist()
+    if len(chosen) == 1:
+        shares = [[None]] * len(files)
+    rows = zip(files, likeness.cosines.tolist(), shares, strict=True)
     return [
         sorted(
             (Likeness(clip, *cell) for cell in zip(chosen, cosines, parts, strict=True)),
@@ -57,33 +90,49 @@ def words(
     ]
 
 
-def clips(trained: Trained, among: Sequence[Path], text: str) -> list[Likeness]:
+def clips(trained: Trained, among: Sequence[str | Path], text: str) -> list[Match]:
     """The recordings by how like a text they are, the likest first; arguments as of `words`.
 
     The text is taken as it is, without a template.
     """
     if not text.strip():
         raise RecipeError("no text to look for; give one")
-    likeness = _cosines(trained, among, [text])
-    cosines = likeness.cosines[:, 0]
-    shares = likeness.logits[:, 0].softmax(dim=0)
-    found = zip(among, cosines.tolist(), shares.tolist(), strict=True)
-    rows = [Likeness(clip, text, cosine, share) for clip, cosine, share in found]
+    files = [Path(clip) for clip in among]
+    likeness = _cosines(trained, files, _head(trained).prompts.encoder(), [text])
+    cosines = likeness.cosines[:, 0].tolist()
+    rows = [Match(clip, text, cosine) for clip, cosine in zip(files, cosines, strict=True)]
     return sorted(rows, key=lambda row: -row.cosine)
 
 
-def _sentences(trained: Trained, asked: Sequence[str], template: str | None) -> list[str]:
-    text = _head(trained).prompts.options
-    chosen = text.template if template is None else template
-    return prompts.of_emotions(asked, language=text.language, template=chosen, words=text.words)
+def template_of(trained: Trained, template: str | None = None) -> str:
+    """What words are put into: the template that is given, or that of training."""
+    told = _head(trained).prompts.options
+    return prompts.template_of(told.language, told.template if template is None else template)
+
+
+def sift(trained: Trained, files: Sequence[str | Path]) -> Sifted:
+    """Recordings that a model can hear, and why it cannot hear the others; every one is read."""
+    found = Sifted([], [], [])
+    for said in utterances([Path(file) for file in files]):
+        try:
+            silent = not signal(said, trained.steps).any()
+        except AudioError as e:
+            found.reasons.append(str(e))
+            continue
+        found.heard.append(said.audio)
+        if silent:
+            found.silent.append(said.audio)
+    return found
 
 
 @torch.inference_mode()
-def _cosines(trained: Trained, clips: Sequence[Path], sentences: Sequence[str]) -> SentenceCosines:
-    head = _head(trained)
-    heard = trained.hear(clips)
-    pooled: Float[Tensor, "C _"] = torch.cat([output.pooled for output in heard])
-    return head.emotion(pooled, head.prompts.encode(sentences).to(pooled.device))
+def _cosines(
+    trained: Trained, files: Sequence[Path], text: Text, sentences: Sequence[str]
+) -> SentenceCosines:
+    if not files:
+        raise AudioError("no recording to hear; give one")
+    pooled: Float[Tensor, "C _"] = torch.cat([output.pooled for output in trained.hear(files)])
+    return _head(trained).emotion(pooled, text(sentences).to(pooled.device))
 
 
 def _head(trained: Trained) -> LanguageHead:

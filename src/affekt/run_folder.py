@@ -3,7 +3,8 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -43,18 +44,34 @@ def begin(out: Path, recipe: Recipe) -> None:
     """Make the folder, or make sure that what it holds is a run of the same recipe.
 
     Raises:
-        RunError: it holds other things, or results of another recipe.
+        RunError: it holds other things, or results of another recipe, or cannot be written.
     """
-    _refuse_strangers(out)
-    out.mkdir(parents=True, exist_ok=True)
-    if begun(out):
-        old = Recipe.load(out / "recipe.toml")
-        keys = set(Recipe.model_fields) - set(TOLD)
-        if other := sorted(key for key in keys if getattr(old, key) != getattr(recipe, key)):
-            raise RunError(
-                f"{out}: holds a run of another recipe, which differs in {', '.join(other)}; {ELSE}"
-            )
-    disk.write(out / "recipe.toml", MARK + recipe.toml())
+    with _writing(out):
+        _refuse_strangers(out)
+        out.mkdir(parents=True, exist_ok=True)
+        if begun(out):
+            _refuse_another(out, recipe)
+        disk.write(out / "recipe.toml", MARK + recipe.toml())
+
+
+def _refuse_another(out: Path, recipe: Recipe) -> None:
+    old = Recipe.load(out / "recipe.toml")
+    keys = set(Recipe.model_fields) - set(TOLD)
+    if other := sorted(key for key in keys if getattr(old, key) != getattr(recipe, key)):
+        raise RunError(
+            f"{out}: holds a run of another recipe, which differs in {', '.join(other)}; {ELSE}"
+        )
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """What the system refuses is told."""
+    try:
+        yield
+    except OSError as e:
+        raise RunError(
+            f"{out} cannot be written ({e.strerror or e}); choose another folder with --out"
+        ) from e
 
 
 def begun(out: Path) -> bool:
@@ -116,11 +133,12 @@ def _content(folds: Sequence[Fold]) -> str:
 
 def clear(out: Path) -> None:
     """Remove a run, and nothing but a run."""
-    _refuse_strangers(out)
-    for path in [*out.glob("seed-*"), out / MODEL]:
-        shutil.rmtree(path, ignore_errors=True)
-    for name in FILES:
-        (out / name).unlink(missing_ok=True)
+    with _writing(out):
+        _refuse_strangers(out)
+        for path in [*out.glob("seed-*"), out / MODEL]:
+            shutil.rmtree(path, ignore_errors=True)
+        for name in FILES:
+            (out / name).unlink(missing_ok=True)
 
 
 def _is_own(name: str) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from affekt.inference.parity import Difference
     from affekt.pretraining.run import Result
     from affekt.pretraining.speech import Progress
-    from affekt.retrieval import Likeness
+    from affekt.retrieval import Likeness, Match
 
 # Wide enough for a table where nobody looks, as in a file.
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -219,23 +219,48 @@ def tests_by_corpus(
     )
 
 
-def words(found: Sequence[Sequence["Likeness"]]) -> None:
-    """One row per recording, the likest word first."""
-    most = max(map(len, found))
-    table = _table("recording", *(f"word {n}" for n in range(1, most + 1)))
+def words(found: Sequence[Sequence["Likeness"]], *, template: str, model: str) -> None:
+    """One row per word, the likest of each recording first; its name in the first of its rows.
+
+    Args:
+        found: by recording.
+        template: that the words were put into.
+        model: the place of the model that was asked.
+    """
+    alone = len(found[0]) == 1
+    table = _table("recording", "word", *([] if alone else ["share"]), "cosine")
+    for column in table.columns[:2]:
+        column.no_wrap, column.overflow, column.justify = False, "fold", "left"
     for row in found:
-        cells = (f"{escape(f.word)} {f.share:.3f} ({f.cosine:+.2f})" for f in row)
-        table.add_row(escape(row[0].clip.name), *cells)
+        for n, one in enumerate(row):
+            share = [] if one.share is None else [f"{one.share:.3f}"]
+            name = "" if n else _plain(one.clip)
+            table.add_row(name, _plain(one.word), *share, f"{one.cosine:+.3f}")
     console.print(table)
-    say("Softmax of the scaled cosines over these words (cosine): how like, not how probable")
+    say(f"Sentence: {_printable(template)}; model: {_printable(model)}")
+    if not alone:
+        say("share: softmax of the scaled cosines over these words: how like, not how probable")
 
 
-def clips(found: Sequence["Likeness"]) -> None:
-    """One row per recording."""
+def clips(found: Sequence["Match"], *, model: str) -> None:
+    """One row per recording; `model` is the place of the one that was asked."""
     table = _table("recording", "cosine")
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     for row in found:
-        table.add_row(escape(str(row.clip)), f"{row.cosine:+.3f}")
+        table.add_row(_plain(row.clip), f"{row.cosine:+.3f}")
     console.print(table)
+    say(f"Model: {_printable(model)}")
+    say("cosine: -1 to 1; compare within this list only")
+
+
+def _plain(name: object) -> str:
+    """For a cell of a table."""
+    return escape(_printable(name))
+
+
+def _printable(name: object) -> str:
+    """With escapes in place of characters that would steer the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
 
 
 def parity(found: Sequence["Difference"]) -> None:

@@ -11,7 +11,7 @@ from affekt import audio
 from affekt.batches import UtteranceDataset, in_order
 from affekt.encoders import ENCODERS
 from affekt.encoders.speech import Speech, processor
-from affekt.errors import AudioError, RunError
+from affekt.errors import AudioError, RecipeError, RunError, nearest
 from affekt.inference.hearing import Hearing
 from affekt.inference.predictor import Predictor
 from affekt.nn.assembly import recogniser
@@ -19,12 +19,11 @@ from affekt.nn.recogniser import Output, Recogniser
 from affekt.nn.standardise import Standardise
 from affekt.parts import build, options
 from affekt.recipe import Recipe
+from affekt.recipe.places import locate
 from affekt.run_folder import place_of
 from affekt.signals import Signals
 from affekt.training.sides import JUDGED_AT_ONCE
 from affekt.types import Utterance
-
-SHOWN = 5  # recordings that cannot be read
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,12 @@ class Trained:
         """What is given of each recording, in their order; each of a batch of one.
 
         Raises:
-            AudioError: one cannot be read.
+            AudioError: some cannot be read; every one is tried before any work is done.
         """
-        said = [
-            Utterance(id=str(n), audio=p, emotion="unknown", corpus="") for n, p in enumerate(files)
-        ]
+        said = utterances(files)
         signals = Signals(said, self.steps)
         if reasons := signals.unusable(lambda _: None):
-            raise AudioError("\n  ".join([*reasons.values()][:SHOWN]))
+            raise AudioError("\n  ".join(reasons.values()))
         found: dict[str, Output] = {}
         for batch in in_order(UtteranceDataset(said, signals, []), JUDGED_AT_ONCE):
             output = self.model(batch.to(processor()).inputs)
@@ -83,15 +80,26 @@ class Trained:
         return [found[u.key] for u in said]
 
 
+def utterances(files: Sequence[Path]) -> list[Utterance]:
+    """Recordings of nobody knows what, in their order."""
+    return [
+        Utterance(id=str(n), audio=p, emotion="unknown", corpus="") for n, p in enumerate(files)
+    ]
+
+
 def load(
-    folder: Path, *, seed: int | None = None, fold: str | None = None, corpus: str | None = None
+    folder: str | Path,
+    *,
+    seed: int | None = None,
+    fold: str | None = None,
+    corpus: str | None = None,
 ) -> Trained:
     """A recogniser of a run, or the one of a model folder.
 
     Args:
         folder: that `affekt run` wrote, or a model folder.
-        seed: of a run, one of the recipe's; the first if not given.
-        fold: likewise.
+        seed: of a run, one of the recipe's; the lowest if not given.
+        fold: likewise, the first by name.
         corpus: whose model, where the last stages were per corpus.
 
     Raises:
@@ -100,6 +108,7 @@ def load(
     """
     from affekt.inference import bundle
 
+    folder = Path(folder)
     if bundle.is_one(folder):
         if seed is not None or fold is not None or corpus is not None:
             raise RunError(f"{folder}: one model, of no seed, fold or corpus; leave them out")
@@ -108,22 +117,52 @@ def load(
             raise RunError(f"{folder}: a classifier of scikit-learn, which embeds nothing")
         return found
     if not (folder / "recipe.toml").is_file():
-        raise RunError(f"{folder}: no run there; give the folder that affekt run wrote")
+        raise RunError(f"{folder}: {_no_run(folder)}")
     recipe = Recipe.load(folder / "recipe.toml")
     if recipe.pooling is None:
         raise RunError(f"{folder}: a classifier of scikit-learn; give its model folder")
     place = place_of(folder, seed, fold)
-    file = place / "model" / (corpus or "") / "model.safetensors"
-    if not file.is_file():
-        own = sorted(path.parent.name for path in (place / "model").glob("*/model.safetensors"))
-        why = f"name a corpus, one of {', '.join(own)}" if own else "run the recipe again"
-        raise RunError(f"{file}: no model there; {why}")
+    file = _weights(folder, place, corpus)
     try:
         classes, weights = opened(file)
         model = assembled(recipe, classes, weights)
     except ValueError as e:
         raise RunError(f"{file}: {e}; remove {place} and run the recipe again") from e
     return Trained(model, classes, recipe, str(place))
+
+
+def _no_run(folder: Path) -> str:
+    """Why a folder is no run, as far as can be seen."""
+    for above in folder.resolve().parents:
+        if (above / "recipe.toml").is_file() and any(above.glob("seed-*")):
+            return f"lies within a run; give {above}, and which model with --seed and --fold"
+    if any(folder.glob("seed-*")):
+        return "a run without its recipe.toml; copy it there again, or run the recipe again"
+    try:
+        locate(folder)
+    except RecipeError as e:
+        if "table of recipes" not in str(e):
+            return "no run there; give the folder that affekt run wrote"
+    return "a recipe, not a run; give the folder that affekt run wrote of it"
+
+
+def _weights(run: Path, place: Path, corpus: str | None) -> Path:
+    """The file of a model in the folder of a seed and fold."""
+    own = sorted(path.parent.name for path in (place / "model").glob("*/model.safetensors"))
+    file = place / "model" / "model.safetensors"
+    if file.is_file() and corpus is not None:
+        raise RunError(f"{run} has one model for all its corpora; leave --corpus out")
+    if own and corpus is None:
+        known = " or ".join(f"--corpus {name}" for name in own)
+        raise RunError(f"{run} has a model for each corpus; give {known}")
+    if own and corpus not in own:
+        there = f"it has {', '.join(own)}.{nearest(str(corpus), own)}"
+        raise RunError(f"{run}: no model of '{corpus}'; {there}")
+    if own:
+        return place / "model" / str(corpus) / "model.safetensors"
+    if not file.is_file():
+        raise RunError(f"{file}: no model there; run the recipe again")
+    return file
 
 
 def opened(file: Path) -> tuple[list[str], dict[str, torch.Tensor]]:

@@ -4,8 +4,10 @@ import pytest
 import torch
 import transformers as hf
 
-from affekt.encoders.text import PACKAGED, Text, TextOptions
-from affekt.errors import EncoderError
+from affekt.encoders.text import PACKAGED, Text, TextOptions, refuse_alike
+from affekt.errors import EncoderError, RecipeError
+from affekt.labels import CANONICAL
+from affekt.prompts import of_emotions
 
 SENTENCES = ["The emotion is angry", "The emotion is sad", "über"]
 
@@ -66,6 +68,26 @@ def test_what_is_no_text_encoder_is_told(checkpoint, roberta, checkpoints, tmp_p
     checkpoints.rewrite(less, lambda w: w.pop("embeddings.LayerNorm.weight"))
     with pytest.raises(EncoderError, match="1 weights are missing: embeddings.LayerNorm.weight"):
         Text(options(less))
+
+
+def test_names_that_are_read_as_the_same_tokens_are_refused(roberta):
+    text = Text(options(roberta))
+    refuse_alike(text, ["angry", "sad"], SENTENCES[:2])
+    with pytest.raises(RecipeError, match=r"cannot tell 'b' \('aaa.*b'\) from 'c'.*same tokens"):
+        refuse_alike(text, ["a", "b", "c"], ["a", "a" * 64 + "b", "a" * 64 + "c"])
+
+
+def test_minilm_knows_no_chinese():
+    name = "all-MiniLM-L6-v2"
+    pytest.importorskip(PACKAGED[name])
+    text = Text(TextOptions(model=name, trainable="none"))
+    for names in (["angry", "sad"], ["angry", "happy", "neutral", "sad"]):
+        with pytest.raises(RecipeError, match=rf"text encoder '{name}' cannot tell 'angry' \('情"):
+            refuse_alike(text, names, of_emotions(names, language="zh"))
+    for language in ("en", "de", "pl"):
+        refuse_alike(text, CANONICAL, of_emotions(CANONICAL, language=language))
+    with pytest.raises(RecipeError, match="cannot tell 'sad' .* from 'Sad'"):
+        refuse_alike(text, ["sad", "Sad"], of_emotions(["sad", "Sad"]))
 
 
 @pytest.mark.parametrize("name", PACKAGED)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -12,14 +13,16 @@ from safetensors.torch import load_file
 import affekt
 from affekt import Recipe
 from affekt.encoders.text import Text, TextOptions
-from affekt.errors import CorpusError, RecipeError
+from affekt.errors import CorpusError, ProtocolError, RecipeError
 from affekt.evaluation import predictions
+from affekt.experiment import divide, read
 from affekt.losses.gemo_clap import GEmoClap
 from affekt.nn.language import language_head
 from affekt.nn.mixing import OneLayer
 from affekt.nn.pooling import mean_pooling
 from affekt.nn.recogniser import Output, Recogniser
 from affekt.recipe.tables import table
+from affekt.training.check import check_folds
 from affekt.training.optim import adam, constant
 from affekt.training.stage import StageModule
 
@@ -101,6 +104,20 @@ def test_the_second_table_has_the_scores_of_the_first_the_other_way_round():
             "'temperature'.*greater than or equal",
         ),
         ("emo", {"head": {"genders": "shared"}}, RecipeError, 'goes with gender = "multi-task"'),
+        ("emo", {"head": {"text": {"model": ""}}}, RecipeError, "key 'text.model': string should"),
+        ("emo", {"stage": {"batch_size": 1}}, RecipeError, "give batch_size of at least 2, not 1"),
+        (
+            "emo",
+            {"head": {"text": {"words": {"furious": "angry"}}}},
+            RecipeError,
+            "words: no class 'furious'; the classes are angry, happy, neutral, sad",
+        ),
+        (
+            "emo",
+            {"head": {"text": {"template": "a" * 70 + "{emotion}"}}},
+            RecipeError,
+            "cannot tell 'angry' .* from 'happy' .*: it reads the same tokens",
+        ),
         ("ml", {"head": {"genders": "none"}}, RecipeError, 'goes with gender = "multi-task"'),
         ("ml", {"head": {"name": "linear"}}, RecipeError, "key '.*' is not known"),
         (
@@ -143,6 +160,18 @@ def test_a_corpus_without_genders_serves_emo_clap_alone(tiny, tmp_path, trees, c
     with pytest.raises(CorpusError, match="utterances have no gender, such as"):
         affekt.run(recipe, data={"manifest": tmp_path / "mine.csv"}, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("cell", ["sl", "ml"])
+def test_clips_of_one_gender_serve_emo_clap_alone(tiny, iemocap, cell):
+    recipe = tiny(CELLS[f"table-1/base={cell},model=microsoft-wavlm-large"])
+    (fold,) = divide(recipe, read(recipe, {"iemocap": iemocap})[0])
+    check_folds(recipe, [fold])
+    women = replace(fold, train=tuple(u for u in fold.train if u.gender == "female"))
+    with pytest.raises(ProtocolError, match="train has female speakers alone, but .*needs both"):
+        check_folds(recipe, [women])
+    emo = tiny(CELLS["table-1/base=emo,model=microsoft-wavlm-large"])
+    check_folds(emo, [women])
 
 
 def test_a_class_may_be_said_in_words_of_ones_own(tiny, iemocap, roberta, tmp_path):

@@ -1,18 +1,22 @@
 """The commands that hear recordings: ask, find."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from affekt import screen
-from affekt.cli.app import app
+from affekt.cli.app import SOME_FAILED, app
 from affekt.errors import AudioError
 
+if TYPE_CHECKING:
+    from affekt.trained import Trained
+
 Run = Annotated[Path, typer.Argument(help="The folder of a run of language and audio.")]
-Seed = Annotated[int | None, typer.Option(help="Of the run's seeds; the first without.")]
+Seed = Annotated[int | None, typer.Option(help="Of the run's seeds; the lowest without.")]
 Fold = Annotated[str | None, typer.Option(help="Of the run's folds; the first without.")]
 Of = Annotated[
     str | None, typer.Option("--corpus", help="Whose model, where there is one for each.")
@@ -43,11 +47,15 @@ def ask(
     from affekt import retrieval, trained
 
     model = trained.load(run, seed=seed, fold=fold, corpus=corpus)
-    found = retrieval.words(model, _recordings(clips), word or [], template)
+    said = retrieval.template_of(model, template)
+    heard, failed = _heard(model, clips)
+    found = retrieval.words(model, heard, word or [], template)
     if as_json:
         _lines(row for rows in found for row in rows)
-        return
-    screen.words(found)
+    else:
+        screen.words(found, template=said, model=model.name)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
@@ -65,28 +73,53 @@ def find(
     from affekt import retrieval, trained
 
     model = trained.load(run, seed=seed, fold=fold, corpus=corpus)
-    found = retrieval.clips(model, _recordings(clips), text)[:most]
+    heard, failed = _heard(model, clips)
+    found = retrieval.clips(model, heard, text)[:most]
     if as_json:
         _lines(found)
-        return
-    screen.clips(found)
+    else:
+        screen.clips(found, model=model.name)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
 
 
-def _recordings(given: list[Path]) -> list[Path]:
-    """Files as they are, and what lies in folders."""
+def _heard(model: "Trained", given: list[Path]) -> tuple[list[Path], bool]:
+    """The recordings that can be heard, and whether there are others; those are told.
+
+    Raises:
+        AudioError: none can be.
+    """
+    from affekt import retrieval
+
+    files, reasons = _recordings(given)
+    sifted = retrieval.sift(model, files)
+    reasons += sifted.reasons
+    if not sifted.heard:
+        raise AudioError("\n  ".join(reasons))
+    for reason in reasons:
+        screen.tell(f"not heard: {reason}")
+    for clip in sifted.silent:
+        screen.tell(f"{clip}: silent; its numbers mean nothing")
+    return sifted.heard, bool(reasons)
+
+
+def _recordings(given: list[Path]) -> tuple[list[Path], list[str]]:
+    """Files as they are, and what lies in folders; and why there is nothing to hear elsewhere."""
     from affekt.corpora.files import recordings
 
     found: list[Path] = []
+    reasons: list[str] = []
     for path in given:
-        if not path.exists():
-            raise AudioError(f"{path}: no such file or folder")
         inside = recordings(path) if path.is_dir() else [path]
-        if not inside:
-            raise AudioError(f"{path}: no recording in it")
-        found += inside
-    return found
+        if not path.exists():
+            reasons.append(f"{path}: no such file or folder")
+        elif not inside:
+            reasons.append(f"{path}: no recording in it")
+        else:
+            found += inside
+    return found, reasons
 
 
-def _lines(rows: Any) -> None:
+def _lines(rows: Iterable[Any]) -> None:
     for row in rows:
         screen.say(json.dumps(asdict(row), default=str, ensure_ascii=False))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from affekt.encoders import checkpoint
 from affekt.encoders.speech import Precision, computing
-from affekt.errors import EncoderError, optional
+from affekt.errors import EncoderError, RecipeError, optional
 from affekt.recipe.stage import STRICT
 
 ROBERTA = "FacebookAI/roberta-base"
@@ -29,7 +29,9 @@ class TextOptions(BaseModel):
 
     model_config = STRICT
 
-    model: str = ROBERTA  # a folder, an id on the hub, or a name of PACKAGED
+    model: str = Field(
+        default=ROBERTA, min_length=1
+    )  # a folder, an id on the hub, or a name of PACKAGED
     revision: str | None = None
     trainable: Literal["none", "all"] = "all"
     lr_factor: float = Field(default=1.0, gt=0)  # of its learning rate to that of the rest
@@ -65,6 +67,10 @@ class Text(nn.Module):
         """What is frozen stays as it is when judged."""
         return super().train(mode and self.options.trainable != "none")
 
+    def tokens(self, sentences: Sequence[str]) -> list[list[int]]:
+        """The numbers of the tokens that each sentence is read as."""
+        return self._tokenizer(list(sentences), truncation=True)["input_ids"]
+
     def forward(self, sentences: Sequence[str]) -> Float[Tensor, "P D"]:
         """One vector per sentence; padding does not count."""
         as_tensors = {"padding": True, "truncation": True, "return_tensors": "pt"}
@@ -75,6 +81,23 @@ class Text(nn.Module):
             return hidden[:, 0]
         mask = tokens["attention_mask"][..., None]
         return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def refuse_alike(text: Text, names: Sequence[str], sentences: Sequence[str]) -> None:
+    """Refuse names whose sentences are the same tokens, for which there is but one vector.
+
+    Raises:
+        RecipeError: two are.
+    """
+    seen: dict[tuple[int, ...], int] = {}
+    for n, tokens in enumerate(text.tokens(sentences)):
+        before = seen.setdefault(tuple(tokens), n)
+        if before != n:
+            raise RecipeError(
+                f"text encoder '{text.options.model}' cannot tell '{names[before]}' "
+                f"('{sentences[before]}') from '{names[n]}' ('{sentences[n]}'): it reads the same "
+                "tokens; give other words, another language, or a text encoder that knows them"
+            )
 
 
 def locate(model: str, revision: str | None) -> Path:

@@ -100,9 +100,9 @@ class Prompts(nn.Module):
             return self.get_buffer("made")[chosen]
         return self.text(self.sentences[chosen])
 
-    def encode(self, sentences: Sequence[str]) -> Float[Tensor, "P _"]:
-        """Vectors of any sentences."""
-        return (self.text or Text(self.options))(sentences)
+    def encoder(self) -> Text:
+        """What makes vectors of any sentences; a frozen one is loaded anew."""
+        return self.text or Text(self.options)
 
 
 class LanguageHead(nn.Module):

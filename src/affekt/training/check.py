@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from affekt import prompts
-from affekt.encoders.text import Text
+from affekt.encoders.text import Text, refuse_alike
 from affekt.errors import AffektError, CorpusError, ProtocolError, RecipeError, nearest
 from affekt.labels import CANONICAL, order
 from affekt.losses import OBJECTIVES
@@ -22,7 +22,7 @@ from affekt.recipe.stage import PARTS
 from affekt.run_folder import is_name
 from affekt.training.optim import OPTIMIZERS, SCHEDULES
 from affekt.training.sides import corpora, of_stage
-from affekt.types import Fold
+from affekt.types import GENDERS, Fold
 
 
 def check(recipe: Recipe) -> None:
@@ -102,6 +102,12 @@ def _refuse_prompts(recipe: Recipe) -> None:
         )
     if not asks:
         return
+    for number, stage in enumerate(recipe.stage):
+        if stage.objective.name == "clap" and stage.batch_size < 2:
+            raise RecipeError(
+                f"stage.{number}: objective 'clap' compares the clips of a batch with each other; "
+                f"give batch_size of at least 2, not {stage.batch_size}"
+            )
     genders = options(HEADS, recipe.head, "head")["genders"]
     if ("multi-task" in told) != (genders != "none"):
         raise RecipeError(
@@ -134,7 +140,7 @@ def check_folds(recipe: Recipe, folds: Sequence[Fold]) -> None:
         RecipeError: batches of pairs cannot be shared out.
     """
     if recipe.head.name == "clap":
-        Text(options(HEADS, recipe.head, "head")["text"])  # is it there, and one?
+        _refuse_unsaid(recipe, folds)
     for fold in folds:
         _refuse_unasked(recipe, fold)
         there = sorted({u.corpus for u in fold.train})
@@ -171,11 +177,29 @@ def _said(recipe: Recipe) -> dict[str, Any]:
     return {"language": text.language, "template": text.template, "words": text.words}
 
 
+def _refuse_unsaid(recipe: Recipe, folds: Sequence[Fold]) -> None:
+    """Refuse classes that cannot be said, words of no class, and what reads the same to the text.
+
+    Raises:
+        RecipeError: so.
+        EncoderError: there is no such text encoder.
+    """
+    head, said = options(HEADS, recipe.head, "head"), _said(recipe)
+    classes = order({u.emotion for f in folds for u in (*f.train, *f.dev, *f.test)})
+    if odd := [name for name in said["words"] if name not in classes]:
+        raise RecipeError(
+            f"words: no class '{odd[0]}'; the classes are {', '.join(classes)}."
+            f"{nearest(odd[0], classes)}"
+        )
+    text = Text(head["text"])
+    for names in dict.fromkeys(tuple(order(u.emotion for u in f.train)) for f in folds):
+        refuse_alike(text, names, prompts.of_emotions(names, **said))
+    if head["genders"] == "separate":
+        refuse_alike(text, GENDERS, prompts.of_genders(said["language"]))
+
+
 def _refuse_unasked(recipe: Recipe, fold: Fold) -> None:
-    """Refuse classes that cannot be said, and clips whose gender a stage needs and nobody knows."""
-    if recipe.head.name != "clap":
-        return
-    prompts.of_emotions(order(u.emotion for u in fold.train), **_said(recipe))
+    """Refuse clips whose gender a stage needs and nobody knows, and those of one gender alone."""
     needing = [s for s in recipe.stage if s.objective.options.get("gender", "none") != "none"]
     heard = [u for stage in needing for u in of_stage((*fold.train, *fold.dev), stage)]
     unknown = [u for u in heard if u.gender is None]
@@ -185,6 +209,16 @@ def _refuse_unasked(recipe: Recipe, fold: Fold) -> None:
             f"{unknown[0].key}, but a stage is trained with it; name it in the corpus, or give "
             "objective 'clap' gender = \"none\" and head 'clap' genders = \"none\""
         )
+    for stage in needing:
+        for corpus in corpora(fold) if stage.per else [None]:
+            found = {u.gender for u in of_stage(fold.train, stage, corpus)}
+            if len(found) == 1:
+                raise ProtocolError(
+                    f"fold {fold.name}: train has {found.pop()} speakers alone"
+                    f"{f' of {corpus}' if corpus else ''}, but objective 'clap' with gender = "
+                    f'"{stage.objective.options["gender"]}" needs both; take other folds, or give '
+                    "objective 'clap' gender = \"none\" and head 'clap' genders = \"none\""
+                )
 
 
 def _refuse_values(stage: Stage) -> None:
