@@ -92,6 +92,27 @@ def test_the_page_names_no_other_host_and_the_interface_goes_on_beside_it(page):
     assert httpx.get(page.address + "/ready").status_code == 200
 
 
+def asked_of_page(page, path: str) -> str:
+    """What the page's own interface answers to a client that names a path."""
+    recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    body = {"data": [recording, 0.0], "fn_index": 1, "session_hash": "a"}
+    httpx.post(page.address + "/gradio_api/queue/join", json=body)
+    address = page.address + "/gradio_api/queue/data?session_hash=a"
+    with httpx.stream("GET", address, timeout=20.0) as stream:
+        return next(line for line in stream.iter_lines() if "process_completed" in line)
+
+
+def test_a_client_hears_what_it_sent_and_no_other_file_of_the_machine(page, tmp_path):
+    private = tmp_path / "private.wav"
+    private.write_bytes(wav(0.5, 1.0))
+    for path in (str(private), "/etc/hostname", "/dev/zero"):
+        assert "<svg" not in asked_of_page(page, path)
+    files = [("files", ("a.wav", wav(0.5, 1.0)))]
+    (sent,) = httpx.post(page.address + "/gradio_api/upload", files=files).json()
+    assert "<svg" in asked_of_page(page, sent)
+    assert httpx.get(page.address + "/health").status_code == 200
+
+
 @pytest.fixture(scope="module")
 def browser():
     selenium = pytest.importorskip("selenium.webdriver")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from affekt.errors import AudioError
+from affekt.inference.predictor import Predictor
 from served import resident, wait_until, wav
 
 
@@ -251,3 +253,46 @@ def test_nothing_of_an_upload_is_left_on_disk_or_in_memory(serve, tmp_path, monk
         assert resident() - before < 20e6
         with contextlib.suppress(FileNotFoundError):
             assert list(Path(tmp_path).iterdir()) == []
+
+
+def of_sound():
+    """A model that cannot judge silence, as openSMILE's."""
+
+    def logits(signals):
+        if any(not s.any() for s in signals):
+            raise AudioError("the recording: silent; leave it out")
+        return np.zeros((len(signals), 2))
+
+    return Predictor(labels=["a", "b"], logits=logits, name="of sound")
+
+
+def test_a_model_that_cannot_judge_silence_is_served_and_says_so(serve):
+    with serve(load=of_sound) as server:
+        server.service.batcher.model.result(10.0)
+        assert problem(server.post(wav(0.0))) == (422, "unusable_sound")
+        assert server.post(wav(0.5)).status_code == 200
+        timeline = {"timeline": True, "window": 1.0, "hop": 1.0}
+        assert problem(server.post(wav(0.0, 3.0), params=timeline)) == (422, "unusable_sound")
+        part = np.repeat([0.5, 0.0, 0.5], 16_000).astype(np.float32)
+        file = io.BytesIO()
+        soundfile.write(file, part, 16_000, format="WAV", subtype="FLOAT")
+        found = server.post(file.getvalue(), params=timeline).json()["segments"]
+        assert [(s["start"], s["end"]) for s in found] == [(0.0, 1.0), (2.0, 3.0)]
+
+
+def test_a_timeline_of_many_windows_takes_one_place_and_leaves_with_its_client(serve):
+    asked = {"timeline": True, "window": 1.0, "hop": 0.2}
+    with serve(queue=1) as server:
+        assert server.post(wav(0.5, 20.0), params=asked).status_code == 200
+    with serve(timeout=0.5) as server:
+        server.toy.free.clear()
+        assert problem(server.post(wav(0.5, 60.0), params=asked)) == (503, "timed_out")
+        server.toy.free.set()
+        wait_until(lambda: not len(server.service.batcher))
+        assert sum(server.toy.batches) < 100  # of 296 windows
+
+
+def test_windows_that_overlap_too_often_are_refused(server):
+    found = server.post(wav(), params={"timeline": True, "window": 60.0, "hop": 0.2})
+    assert problem(found) == (422, "wrong_request")
+    assert "more than 16 times" in found.text
