@@ -24,7 +24,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from predictors import predictor
 from affekt.inference import models
-models.load = lambda model, revision=None: predictor()
+models.load = lambda *_: predictor()
 from affekt import cli
 cli.main()
 """
@@ -35,7 +35,7 @@ def model(monkeypatch, tmp_path):
     """A formula in the place of the model that is asked for; and recordings beside."""
     asked = []
 
-    def load(model, revision=None):
+    def load(model, *_):
         asked.append(model)
         return predictor()
 

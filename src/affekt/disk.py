@@ -13,14 +13,15 @@ def write_bytes(path: Path, content: bytes) -> Path:
 
     A link is followed. What is no file, such as /dev/stdout or a pipe, is written to as it is.
     """
-    if _is_special(path := path.resolve()):
-        with path.open("wb") as file:
+    target = path.resolve()
+    if _is_special(target):
+        with target.open("wb") as file:
             file.write(content)
         return path
-    draft = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    draft = target.with_name(f".{target.name}.{uuid4().hex}.part")
     try:
         draft.write_bytes(content)
-        draft.replace(path)
+        draft.replace(target)
     except BaseException:  # also an interrupt
         draft.unlink(missing_ok=True)
         raise
