@@ -78,14 +78,14 @@ def measured(name: str, text: str) -> bool:
         frames = model.heard(batch.inputs)
         pooled = model.pooled(frames)
         sentences = [head.prompts.sentences[n] for n in batch.labels.tolist()]
-        answer: SentenceCosines = head.emotion(pooled, head.prompts.encode(sentences))
+        answer: SentenceCosines = head.emotion(pooled, head.prompts.encoder()(sentences))
         c_a, c_t = answer.similarities(answer.cosines, torch.arange(SIZE))
         loss = mean_kl(c_a, c_t, ground_truth(batch.labels))
         return Losses(loss, {"emotion": loss})
 
     def text_alone(sentences: list[str]) -> Callable[[], Losses]:
         def act() -> Losses:
-            loss = head.prompts.encode(sentences).square().mean()
+            loss = head.prompts.encoder()(sentences).square().mean()
             return Losses(loss, {})
 
         return act
