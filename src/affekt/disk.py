@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,19 @@ def drafted(path: Path) -> Iterator[TextIO]:
     except BaseException:  # also an interrupt
         draft.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def drafted_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill; once all went well it has the name, in place of what had it."""
+    draft = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _is_special(path: Path) -> bool:

@@ -11,12 +11,10 @@ README.md                 the model card
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import affekt
 from affekt import disk
@@ -47,9 +45,7 @@ def write(folder: Path, model: Model, protocol: Mapping[str, Any]) -> Path:
         protocol: how it was trained and tested, see affekt.inference.protocol.
     """
     folder = refuse_taken(folder)
-    draft = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
-    draft.mkdir(parents=True)
-    try:
+    with disk.drafted_folder(folder) as draft:
         recipe = packing.packed(model.recipe, getattr(model, "model", None), draft)
         kept = _kept(model, packing.unpacked(recipe, draft), draft)
         _describe(draft, kept, packing.digests(recipe))
@@ -58,10 +54,6 @@ def write(folder: Path, model: Model, protocol: Mapping[str, Any]) -> Path:
         disk.write(draft / CARD, card.text(_json(draft / CONFIG), recipe, protocol))
         for file in draft.rglob("*.safetensors"):
             file.chmod(0o644)  # which safetensors keeps to its owner
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 

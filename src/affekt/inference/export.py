@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from affekt import disk
+from affekt import audio, disk
 from affekt.audio import RATE, SHORTEST, STEPS, Signal
 from affekt.encoders.speech import Speech
 from affekt.errors import ModelError, optional
 from affekt.inference import parity
 from affekt.inference.graph import Graph
 from affekt.inference.int8 import quantised
-from affekt.inference.onnx import CONFIG, INPUTS, KIND, OUTPUTS, PROTOCOL, prepared
+from affekt.inference.onnx import CONFIG, INPUTS, KIND, OUTPUTS, PROTOCOL
 from affekt.inference.tracing import OPSET, traced
 from affekt.nn.recogniser import Recogniser
 from affekt.parts import Section, build
@@ -94,9 +93,7 @@ def write(
     model = source.model.cpu().eval()
     if isinstance(model.encoder, Speech):
         model.encoder.precision = "fp32"
-    draft = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
-    draft.mkdir(parents=True)
-    try:
+    with disk.drafted_folder(folder) as draft:
         optional("onnx", "export").save(traced(Graph(model)), draft / MODEL)
         files = {"fp32": draft / MODEL}
         if int8:
@@ -105,10 +102,6 @@ def write(
         if int8:
             (draft / MODEL).unlink()
         _describe(draft, source, found, int8=int8)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return found
 
 
@@ -128,7 +121,7 @@ def _compared(
     steps = [build(STEPS, section, "audio step") for section in source.steps]
     found = []
     for what, given in ((parity.SOUNDS, parity.sounds()), (parity.RECORDINGS, clips)):
-        signals = [prepared(signal, steps) for signal in given]
+        signals = [audio.prepared(signal, steps) for signal in given]
         if not signals:
             continue
         wanted = parity.of_torch(source.model, signals)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from affekt import audio
-from affekt.audio import RATE, SHORTEST, STEPS, Signal, Step
+from affekt.audio import STEPS, Signal, Step
 from affekt.errors import ModelError, choose, optional
 from affekt.inference.predictor import Logits, Predictor
 from affekt.threads import cores, in_turn
@@ -81,7 +81,7 @@ def logits(model: Path | bytes, steps: Sequence[Step] = ()) -> Logits:
         runs = session(1 if together else cores())
 
         def one(signal: Signal) -> np.ndarray:
-            return judged(runs, prepared(signal, steps)[None])[0]
+            return judged(runs, audio.prepared(signal, steps)[None])[0]
 
         workers = min(cores(), len(signals))
         return np.stack(
@@ -116,12 +116,6 @@ def judged(session: Any, waves: np.ndarray, lengths: Sequence[int] | None = None
     counts = [waves.shape[1]] * len(waves) if lengths is None else lengths
     fed = {INPUTS[0]: waves.astype(np.float32), INPUTS[1]: np.asarray(counts, np.int64)}
     return session.run([OUTPUTS[0]], fed)[0]
-
-
-def prepared(signal: Signal, steps: Sequence[Step]) -> Signal:
-    """After all steps; as it came where they would leave too little to judge."""
-    made = audio.prepare(signal, steps)
-    return made if len(made) >= SHORTEST * RATE else signal
 
 
 def _step(section: Mapping[str, Any]) -> Step:
