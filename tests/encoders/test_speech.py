@@ -5,6 +5,7 @@ import pytest
 import torch
 import transformers
 
+from affekt.encoders import wave
 from affekt.encoders.speech import Speech, has_bf16, identity
 from affekt.encoders.wave import normalised
 from affekt.errors import EncoderError
@@ -37,11 +38,18 @@ def relative(a, b) -> float:
     return float((a - b).detach().abs().max() / b.detach().abs().max())
 
 
+@pytest.fixture(params=["packed", "padded"])
+def way(request, monkeypatch):
+    """Both ways of an encoder whose frames are no gradient's."""
+    monkeypatch.setattr(wave, "WIDE", 0 if request.param == "packed" else 10_000)
+
+
 @pytest.fixture(params=FAMILIES)
 def family(request) -> str:
     return request.param
 
 
+@pytest.mark.usefixtures("way")
 def test_the_layers_are_those_of_transformers(family, checkpoint, checkpoints, wav):
     folder = checkpoint(family)
     encoder = Speech(model=str(folder), precision="fp32")
@@ -58,6 +66,7 @@ def test_the_layers_are_those_of_transformers(family, checkpoint, checkpoints, w
         assert relative(made, expected[:, : made.shape[1]]) < 1e-5
 
 
+@pytest.mark.usefixtures("way")
 def test_an_utterance_has_the_same_frames_alone_and_in_any_batch(family, checkpoint, wav):
     encoder = Speech(model=str(checkpoint(family)), precision="fp32")
     batch = encoder(wav, LENGTHS)
@@ -68,6 +77,7 @@ def test_an_utterance_has_the_same_frames_alone_and_in_any_batch(family, checkpo
         assert not batch.layers[n][:, ~batch.mask[n]].any()
 
 
+@pytest.mark.usefixtures("way")
 def test_what_stands_in_padding_has_no_influence(family, checkpoint, wav):
     encoder = Speech(model=str(checkpoint(family)), precision="fp32")
     dirty = torch.nn.functional.pad(wav, (0, 500))
@@ -177,6 +187,7 @@ def test_clips_too_short_to_mask_are_left_as_they_are(checkpoint):
     assert encoder(torch.randn(2, 3_200), torch.tensor([3_200, 3_200])).layers.shape[2] == 9
 
 
+@pytest.mark.usefixtures("way")
 def test_in_bf16_the_frames_stay_close(family, checkpoint, wav, monkeypatch):
     encoder = Speech(model=str(checkpoint(family)))
     exact = Speech(model=str(checkpoint(family)), precision="fp32")(wav, LENGTHS)

@@ -16,13 +16,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface
 
+from affekt.encoders import packed, positions
 from affekt.encoders.frames import valid
 from affekt.encoders.wavlm_attention import FusedAttention
 from affekt.nn import dropout
 
 VARIANCE_FLOOR = 1e-7  # under the root, where a wave is normalised; that of the preprocessor
+
+WIDE = 512  # channels of a frame; below, many small steps cost more than padding
 
 TOGETHER = 8  # utterances that go through the transformer at once, where lengths differ
 
@@ -59,6 +63,7 @@ class WaveTransformer(nn.Module):
         self.dim = model.config.hidden_size
         self.width = model.config.conv_dim[-1]  # C, of the last convolution
         self.hop = prod(model.config.conv_stride)  # samples from one frame to the next
+        self.spectrum: Tensor | None = None  # of the convolution that encodes positions
         dropout.exchange(model)
         model.config._attn_implementation = ATTENTION
         if self.gated:
@@ -71,9 +76,12 @@ class WaveTransformer(nn.Module):
 
     def settle(self) -> None:
         """Work out once what depends on weights alone, if they are never trained."""
-        for module in self.model.encoder.pos_conv_embed.modules():
+        embed = self.model.encoder.pos_conv_embed
+        for module in embed.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
+        if hasattr(embed, "conv") and embed.conv.weight.device.type == "cpu":
+            self.spectrum = positions.spectrum(embed.conv)
 
     def cost(self, seconds: float) -> float:
         """How much sound is computed for so much."""
@@ -96,13 +104,15 @@ class WaveTransformer(nn.Module):
     ) -> Float[Tensor, "B T C"]:
         """What the convolutions make of waves; `lengths` counts samples."""
         wav = prepared(wav, lengths, normalise=self.normalise)
-        z = convolve(self.model.feature_extractor.conv_layers, wav, lengths)
-        return z.transpose(1, 2)
+        layers = self.model.feature_extractor.conv_layers
+        if self._packs(wav):
+            cut = (row[:n] for row, n in zip(wav, lengths.tolist(), strict=True))
+            return pad_sequence(packed.convolved(layers, cut), batch_first=True)
+        return convolve(layers, wav, lengths).transpose(1, 2)
 
     def top(self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]) -> Float[Tensor, "B T D"]:
         """The last of those layers alone, none of the others kept."""
-        h, _ = self.projected(z)
-        return deque(self.layers_of(h, mask_of(frames, h.shape[1])), maxlen=1)[0]
+        return deque(self.layered(z, frames), maxlen=1)[0]
 
     def onward(
         self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]
@@ -115,15 +125,33 @@ class WaveTransformer(nn.Module):
         order = frames.argsort()
         parts = [(rows, int(frames[rows].max())) for rows in order.split(TOGETHER)]
         size = sum(len(rows) * longest for rows, longest in parts)
-        if z.device.type != "cpu" or size > 0.9 * z.shape[0] * z.shape[1]:
-            return self._transformed(self.projected(z)[0], frames)
+        if z.device.type != "cpu" or self._packs(z) or size > 0.9 * z.shape[0] * z.shape[1]:
+            return list(self.layered(z, frames))
         made = []
         for rows, longest in parts:
-            layers = self._transformed(self.projected(z[rows, :longest])[0], frames[rows])
+            layers = self.layered(z[rows, :longest], frames[rows])
             padding = (0, 0, 0, z.shape[1] - longest)
             made.append([nn.functional.pad(h, padding) for h in layers])
         back = order.argsort()
         return [torch.cat(parts)[back] for parts in zip(*made, strict=True)]
+
+    def layered(
+        self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"], *, normed: bool = True
+    ) -> Iterator[Float[Tensor, "B T D"]]:
+        """One layer after the other of what was `convolved`; `normed` as for `layers_of`."""
+        if not self._packs(z):
+            h, _ = self.projected(z)
+            yield from self.layers_of(h, mask_of(frames, h.shape[1]), normed=normed)
+            return
+        counts = frames.tolist()
+        rows = torch.cat([row[:n] for row, n in zip(z, counts, strict=True)])
+        for h in packed.layers(self, rows, counts, normed=normed):
+            yield pad_sequence(list(h.split(counts)), batch_first=True)
+
+    def _packs(self, x: Tensor) -> bool:
+        """Whether there is a faster way than with padding."""
+        plain = x.device.type == "cpu" and not (torch.is_grad_enabled() or self.model.training)
+        return plain and self.dim >= WIDE
 
     def masked(
         self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"], hidden: Bool[Tensor, "B T"]
@@ -134,22 +162,17 @@ class WaveTransformer(nn.Module):
         """
         h, latent = self.projected(z)
         h = torch.where(hidden[..., None], self.model.masked_spec_embed.to(h.dtype), h)
-        return self._transformed(h, frames), latent
+        return list(self.layers_of(h, mask_of(frames, h.shape[1]))), latent
 
     def projected(
-        self, z: Float[Tensor, "B T C"]
-    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T C"]]:
+        self, z: Float[Tensor, "*B T C"]
+    ) -> tuple[Float[Tensor, "*B T D"], Float[Tensor, "*B T C"]]:
         """What the transformer is given, and what the projection makes it of, normalised."""
         projection = self.model.feature_projection
         norm = getattr(projection, "layer_norm", nn.Identity())  # some HuBERT models have none
         latent = norm(z)
         h = projection.dropout(projection.projection(latent))
         return h.float(), latent  # what the layers add to stays in float32, also under bf16
-
-    def _transformed(
-        self, h: Float[Tensor, "B T D"], frames: Int[Tensor, " B"]
-    ) -> list[Float[Tensor, "B T D"]]:
-        return list(self.layers_of(h, mask_of(frames, h.shape[1])))
 
     def layers_of(
         self, h: Float[Tensor, "B T D"], mask: Mask, *, normed: bool = True
@@ -166,7 +189,7 @@ class WaveTransformer(nn.Module):
         masking = self.training and config.apply_spec_augment
         if masking and h.shape[1] > config.mask_time_length:  # shorter ones cannot be masked
             h = self.model._mask_hidden_states(h, attention_mask=mask)
-        h = h + positions(encoder.pos_conv_embed, h, mask)
+        h = h + positions.encoded(encoder.pos_conv_embed, h, mask)
         h = encoder.dropout(h if self.pre_norm else encoder.layer_norm(h))
         extra: dict[str, Any] = {"attention_mask": mask}
         if self.gated:
@@ -217,22 +240,6 @@ def normalised(
         made[n, :, :count] = norm(x[n : n + 1, :, :count])[0]
         made[n, :, count:] = 0.0
     return made
-
-
-def positions(embed: Any, h: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
-    """The convolutional encoding of positions; every convolution sees zeros in padding."""
-    x = h.transpose(1, 2)
-    if hasattr(embed, "layers"):  # data2vec-audio: several, one after the other
-        for layer in embed.layers:
-            x = layer(_silenced(x, mask))
-        return x.transpose(1, 2)
-    if getattr(embed, "batch_norm", None) is not None:  # some HuBERT models
-        x = embed.batch_norm(x)
-    return embed.activation(embed.padding(embed.conv(_silenced(x, mask)))).transpose(1, 2)
-
-
-def _silenced(x: Float[Tensor, "B D T"], mask: Mask) -> Float[Tensor, "B D T"]:
-    return x if mask is None else x.masked_fill(~mask[:, None], 0.0)
 
 
 def prepared(

@@ -34,6 +34,13 @@ class FusedAttention(WavLMAttention):
         places = steps - steps[:, None] + frames - 1  # row i holds the distances from frame i
         return line.index_select(1, places.flatten()).unflatten(1, (frames, frames))
 
+    def gates(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B H T 1"]:
+        """What the bias of each frame is multiplied by."""
+        split = x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, H, T, K)
+        # (B, H, T, 2 gates), each the sum of four projections
+        gates = self.gru_rel_pos_linear(split).unflatten(3, (2, 4)).sum(4).sigmoid()
+        return gates[..., :1] * (gates[..., 1:] * self.gru_rel_pos_const - 1.0) + 2.0
+
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         hidden_states: Float[Tensor, "B T C"],
@@ -45,11 +52,7 @@ class FusedAttention(WavLMAttention):
         x = hidden_states
         if position_bias is None:
             position_bias = self.positions(x.shape[1])
-        split = x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, H, T, K)
-        # (B, H, T, 2 gates), each the sum of four projections
-        gates = self.gru_rel_pos_linear(split).unflatten(3, (2, 4)).sum(4).sigmoid()
-        gate = gates[..., :1] * (gates[..., 1:] * self.gru_rel_pos_const - 1.0) + 2.0
-        bias = gate * position_bias  # (B, H, T, T)
+        bias = self.gates(x) * position_bias  # (B, H, T, T)
         if attention_mask is not None:
             bias = bias.masked_fill(~attention_mask[:, None, None], -torch.inf)
         q, k, v = (

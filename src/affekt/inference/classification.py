@@ -20,7 +20,7 @@ from affekt.audio import RATE, Signal
 from affekt.encoders import checkpoint
 from affekt.encoders.frames import Waves, valid
 from affekt.encoders.speech import Precision, computing, narrow, processor
-from affekt.encoders.wave import WaveTransformer, mask_of
+from affekt.encoders.wave import WaveTransformer
 from affekt.errors import ModelError
 from affekt.inference.hearing import Hearing
 from affekt.inference.predictor import Activation, Predictor
@@ -99,8 +99,7 @@ class Classification:
         if not self.model.config.use_weighted_layer_sum:
             return self.network.top(z, frames)
         # transformers' hidden states: the last one comes before the final norm.
-        h, _ = self.network.projected(z)
-        layers = self.network.layers_of(h, mask_of(frames, h.shape[1]), normed=False)
+        layers = self.network.layered(z, frames, normed=False)
         gamma = self.model.layer_weights.softmax(dim=0)
         weighted = (weight * layer.float() for weight, layer in zip(gamma, layers, strict=True))
         return reduce(torch.add, weighted)

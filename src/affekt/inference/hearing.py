@@ -21,11 +21,11 @@ from affekt.threads import cores, in_turn, one_thread_each
 Network = Callable[[Waves], Float[Tensor, "B K"]]
 ON_GPU = 64  # signals in a batch
 SECONDS_ON_GPU = 320.0  # of a batch, with its padding
-# On a CPU a core takes batches of its own. A large network gains nothing from a batch, which only
-# takes memory; a small one is kept from waiting for Python.
+# On a CPU a core takes batches of its own. A large network gains little from more than a few
+# hundred frames, which take memory; a small one is kept from waiting for Python.
 ON_CPU = 16
 SECONDS_ON_CPU = 48.0  # of a small network
-SECONDS_OF_LARGE = 8.0
+SECONDS_OF_LARGE = 16.0
 SMALL = 20_000_000  # weights
 
 
@@ -55,7 +55,8 @@ class Hearing:
         lengths = [len(signal) for signal in ready]
         on_cpu = self.device.type == "cpu"
         size, seconds = (ON_CPU, self.seconds) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
-        batches = sorted_batches(lengths, size, round(seconds * RATE))[::-1]  # the longest first
+        batches = sorted_batches(lengths, size, round(seconds * RATE))
+        batches.sort(key=lambda batch: -sum(lengths[n] for n in batch))  # the most work first
 
         def hear(numbers: list[int]) -> Float[Tensor, "B K"]:
             with torch.inference_mode():  # a state of each thread
