@@ -5,7 +5,7 @@ import pytest
 import torch
 import transformers
 
-from affekt.encoders import wave
+from affekt.encoders import packed, positions, wave
 from affekt.encoders.speech import Speech, has_bf16, identity
 from affekt.encoders.wave import normalised
 from affekt.errors import EncoderError
@@ -38,10 +38,30 @@ def relative(a, b) -> float:
     return float((a - b).detach().abs().max() / b.detach().abs().max())
 
 
-@pytest.fixture(params=["packed", "padded"])
-def way(request, monkeypatch):
-    """Both ways of an encoder whose frames are no gradient's."""
-    monkeypatch.setattr(wave, "WIDE", 0 if request.param == "packed" else 10_000)
+@pytest.fixture(params=["padded", "packed", "finished"])
+def way(request, monkeypatch, family):
+    """Each way of an encoder without gradients: what makes it ready."""
+    packs = request.param != "padded"
+    monkeypatch.setattr(wave, "WIDE", 0 if packs else 10_000)
+    monkeypatch.setattr(positions, "SHORT", 0)
+    taken = []
+
+    def layers(*given, **options):
+        taken.append(True)
+        return through(*given, **options)
+
+    through = packed.layers
+    monkeypatch.setattr(packed, "layers", layers)
+
+    def ready(encoder):
+        if request.param == "finished":
+            encoder.narrow()
+            one = family not in ("whisper", "data2vec-audio")
+            assert not (packs and one) or encoder.network.spectrum is not None
+        return encoder
+
+    yield ready
+    assert bool(taken) is (packs and family != "whisper")
 
 
 @pytest.fixture(params=FAMILIES)
@@ -49,10 +69,9 @@ def family(request) -> str:
     return request.param
 
 
-@pytest.mark.usefixtures("way")
-def test_the_layers_are_those_of_transformers(family, checkpoint, checkpoints, wav):
+def test_the_layers_are_those_of_transformers(way, family, checkpoint, checkpoints, wav):
     folder = checkpoint(family)
-    encoder = Speech(model=str(folder), precision="fp32")
+    encoder = way(Speech(model=str(folder), precision="fp32"))
     reference = checkpoints.load(folder, family)
     prepare = transformers.AutoFeatureExtractor.from_pretrained(folder)
     for row, length in zip(wav[:2], LENGTHS[:2], strict=True):
@@ -66,9 +85,8 @@ def test_the_layers_are_those_of_transformers(family, checkpoint, checkpoints, w
         assert relative(made, expected[:, : made.shape[1]]) < 1e-5
 
 
-@pytest.mark.usefixtures("way")
-def test_an_utterance_has_the_same_frames_alone_and_in_any_batch(family, checkpoint, wav):
-    encoder = Speech(model=str(checkpoint(family)), precision="fp32")
+def test_an_utterance_has_the_same_frames_alone_and_in_any_batch(way, family, checkpoint, wav):
+    encoder = way(Speech(model=str(checkpoint(family)), precision="fp32"))
     batch = encoder(wav, LENGTHS)
     for n, length in enumerate(LENGTHS):
         alone = encoder(wav[n : n + 1, :length], LENGTHS[n : n + 1])
@@ -77,9 +95,8 @@ def test_an_utterance_has_the_same_frames_alone_and_in_any_batch(family, checkpo
         assert not batch.layers[n][:, ~batch.mask[n]].any()
 
 
-@pytest.mark.usefixtures("way")
-def test_what_stands_in_padding_has_no_influence(family, checkpoint, wav):
-    encoder = Speech(model=str(checkpoint(family)), precision="fp32")
+def test_what_stands_in_padding_has_no_influence(way, family, checkpoint, wav):
+    encoder = way(Speech(model=str(checkpoint(family)), precision="fp32"))
     dirty = torch.nn.functional.pad(wav, (0, 500))
     for row, length in zip(dirty, LENGTHS, strict=True):
         row[length:] = torch.nan
@@ -187,13 +204,11 @@ def test_clips_too_short_to_mask_are_left_as_they_are(checkpoint):
     assert encoder(torch.randn(2, 3_200), torch.tensor([3_200, 3_200])).layers.shape[2] == 9
 
 
-@pytest.mark.usefixtures("way")
-def test_in_bf16_the_frames_stay_close(family, checkpoint, wav, monkeypatch):
-    encoder = Speech(model=str(checkpoint(family)))
-    exact = Speech(model=str(checkpoint(family)), precision="fp32")(wav, LENGTHS)
+def test_in_bf16_the_frames_stay_close(way, family, checkpoint, wav, monkeypatch):
+    exact = way(Speech(model=str(checkpoint(family)), precision="fp32"))(wav, LENGTHS)
     for has in (True, False):
         monkeypatch.setattr("affekt.encoders.speech.has_bf16", lambda _, has=has: has)
-        rough = encoder(wav, LENGTHS).layers
+        rough = way(Speech(model=str(checkpoint(family))))(wav, LENGTHS).layers
         assert rough.dtype == torch.float32
         assert relative(rough, exact.layers) < 0.2  # of eight bits, through three layers
         assert torch.equal(rough, exact.layers) is not has

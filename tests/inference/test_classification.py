@@ -6,6 +6,7 @@ import torch
 import transformers as hf
 
 from affekt import Predictor
+from affekt.encoders import wave
 from affekt.errors import ModelError
 from affekt.inference import classification
 from checkpoints import DATA2VEC, LARGE, WAVE, WHISPER, rewrite
@@ -51,9 +52,13 @@ def clips():
     ]
 
 
+@pytest.mark.parametrize("wide", [0, 10_000])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_scores_are_those_of_the_pipeline_one_recording_at_a_time(name, weighted, tmp_path):
+def test_scores_are_those_of_the_pipeline_one_recording_at_a_time(
+    name, weighted, wide, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(wave, "WIDE", wide)
     folder = saved(tmp_path / "model", name, use_weighted_layer_sum=weighted)
     pipeline = hf.pipeline("audio-classification", str(folder), dtype="float32")
     expected = [pipeline(clip, top_k=3) for clip in clips()]

@@ -99,3 +99,11 @@ def test_a_recording_that_a_model_cannot_judge_is_told_by_its_name_and_spoils_no
         "a.wav: silent; leave it out",
         "low",
     ]
+
+
+def test_silence_is_judged_and_told(caplog):
+    silent = {"array": np.zeros(16_000), "sampling_rate": 16_000, "path": "a.wav"}
+    assert [found.label for _, found in made().each([loud(), silent])] == ["high", "low"]
+    assert [r.message for r in caplog.records] == [
+        "a.wav: silence throughout; its scores mean nothing"
+    ]

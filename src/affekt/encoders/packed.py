@@ -1,7 +1,7 @@
-"""The way through a `WaveTransformer` on a processor without gradients: end to end, no padding.
+"""The way through a `WaveTransformer` on a CPU without gradients: one after the other, no padding.
 
 Modules and weights are the same, and so is what they make, but for rounding; it takes less time
-(docs/results/speed.md). The convolutions go over pieces of time that stay in the processor's cache.
+(docs/results/speed.md). The convolutions go over pieces of time that stay in its cache.
 Where the first is normalised over time, mean and variance of what it makes follow from those of the
 wave, and are folded into its weights. All frames of a batch go through the transformer as one
 matrix; attention takes the rows of an utterance at a time.
@@ -20,10 +20,11 @@ from torch.nn import functional
 
 from affekt.encoders import positions
 
+# Measured on a Zen 4 with 1 MiB of L2 per core: docs/results/speed.md.
 PIECE = 100  # frames that the convolutions make at once
-ROWS = 16  # of a matrix come together: products in bf16 take a twentieth longer at odd numbers
-SCORES = 2**18  # of attention that are worked on at once, so that they stay in cache
-FEW = 1024  # frames of an utterance; with more, scores would take memory
+ROWS = 16  # products take whole multiples of it; in bf16 odd numbers cost up to 5 % more
+SCORES = 2**18  # of attention that are worked on at once, whole heads
+MANY = 1024  # frames of an utterance; then the fused kernel, which holds no scores
 
 
 def dtype() -> torch.dtype:
@@ -38,17 +39,19 @@ def convolved(
     convolutions = list(convolutions)
     first, *others = convolutions
     hop = prod(layer.conv.stride[0] for layer in convolutions)
-    seen = 1  # samples that a frame depends on
+    field = 1  # samples that a frame depends on
     for layer in reversed(convolutions):
-        seen = (seen - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
+        field = (field - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
     made = []
     for wave in waves:
+        if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
+            wave = wave - wave.mean()  # which the norm does not see, but bf16 does
         stack = (_normalising(first, wave), *others)
-        frames = (len(wave) - seen) // hop + 1
+        frames = (len(wave) - field) // hop + 1
         pieces = []
         for begin in range(0, frames, PIECE):
             end = min(begin + PIECE, frames)
-            x = wave[None, None, begin * hop : (end - 1) * hop + seen]
+            x = wave[None, None, begin * hop : (end - 1) * hop + field]
             for layer in stack:
                 x = layer(x)
             pieces.append(x[0].T)
@@ -65,7 +68,7 @@ def _normalising(layer: Any, wave: Float[Tensor, " S"]) -> Callable[[Tensor], Te
     windows = wave.unfold(0, conv.kernel_size[0], conv.stride[0]).double()
     mean = windows.mean(dim=0)
     covariance = windows.T @ windows / len(windows) - mean[:, None] * mean
-    weight = conv.weight[:, 0].double()
+    weight = conv.weight[:, 0].to(dtype()).double()
     variance = ((weight @ covariance) * weight).sum(dim=1)
     scale = norm.weight / (variance + norm.eps).sqrt()
     bias = (norm.bias - scale * (weight @ mean)).float()  # its own bias is part of the mean
@@ -91,15 +94,15 @@ def layers(
     h, _ = network.projected(z)
     h = h + positions.packed(encoder.pos_conv_embed, h, frames, network.spectrum)
     h = h if network.pre_norm else encoder.layer_norm(h)
-    line = None
+    distances = None
     if network.gated:
-        line = encoder.layers[0].attention.positions(max(frames)).to(dtype())
+        distances = encoder.layers[0].attention.positions(max(frames)).to(dtype())
     yield h[:count]
     *below, last = encoder.layers
     for layer in below:
-        h = _layer(network, layer, h, frames, line)
+        h = _layer(network, layer, h, frames, distances)
         yield h[:count]
-    h = _layer(network, last, h, frames, line)
+    h = _layer(network, last, h, frames, distances)
     yield (encoder.layer_norm(h) if network.pre_norm and normed else h)[:count]
 
 
@@ -108,10 +111,10 @@ def _layer(
     layer: Any,
     h: Float[Tensor, "N D"],
     frames: Sequence[int],
-    line: Float[Tensor, "H T T"] | None,
+    distances: Float[Tensor, "H T T"] | None,
 ) -> Float[Tensor, "N D"]:
     x = layer.layer_norm(h) if network.pre_norm else h
-    h = h + _attention(layer.attention, x.to(dtype()), frames, line)
+    h = h + _attention(layer.attention, x.to(dtype()), frames, distances)
     if network.pre_norm:
         h = h + layer.feed_forward(layer.final_layer_norm(h).to(dtype()))
         adapter = getattr(layer, "adapter_layer", None)
@@ -124,20 +127,20 @@ def _attention(
     module: Any,
     x: Float[Tensor, "N D"],
     frames: Sequence[int],
-    line: Float[Tensor, "H T T"] | None,
+    distances: Float[Tensor, "H T T"] | None,
 ) -> Float[Tensor, "N D"]:
     """Each utterance's frames attend to one another."""
     q, k, v = (
         project(x).unflatten(1, (module.num_heads, -1)).transpose(0, 1)
         for project in (module.q_proj, module.k_proj, module.v_proj)
     )  # (H, N, K)
-    gates = None if line is None else module.gates(x[None])[0].to(x.dtype)  # (H, N, 1)
+    gates = None if distances is None else module.gates(x[None])[0].to(x.dtype)  # (H, N, 1)
     made, begin = [], 0
     for count in frames:
         rows = slice(begin, begin + count)
         bias = None
-        if gates is not None and line is not None:
-            bias = gates[:, rows] * line[:, :count, :count]
+        if gates is not None and distances is not None:
+            bias = gates[:, rows] * distances[:, :count, :count]
         made.append(_attended(q[:, rows], k[:, rows], v[:, rows], bias))
         begin += count
     return module.out_proj(torch.cat(made, dim=1).transpose(0, 1).flatten(1))
@@ -151,12 +154,13 @@ def _attended(
 ) -> Float[Tensor, "H T K"]:
     """Attention; in bf16, where the fused kernel is slow, as products, a few heads at a time."""
     heads, frames, width = q.shape
-    if q.dtype == torch.float32 or frames > FEW:
+    if q.dtype == torch.float32 or frames > MANY:
         mask = None if bias is None else bias[None]
         return functional.scaled_dot_product_attention(q[None], k[None], v[None], mask)[0]
     q, k = q * width**-0.5, k.transpose(1, 2)
     made = []
-    for begin in range(0, heads, step := max(1, SCORES // frames**2)):
+    step = max(1, SCORES // frames**2)
+    for begin in range(0, heads, step):
         some = slice(begin, begin + step)
         scores = torch.bmm(q[some], k[some])
         scores = scores if bias is None else scores + bias[some]

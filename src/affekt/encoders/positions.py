@@ -5,12 +5,16 @@ I and O channels of a group.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from affekt.encoders.frames import valid
 
 SHORT = 64  # taps; such convolutions are faster as they are
 
@@ -39,11 +43,52 @@ def _normalised(embed: Any, x: Float[Tensor, "*B D T"]) -> Float[Tensor, "*B D T
     return x if getattr(embed, "batch_norm", None) is None else embed.batch_norm(x)
 
 
+@dataclass(frozen=True)
+class Spectrum:
+    """A convolution over time, by frequencies; it does not follow later changes of weights."""
+
+    weight: Complex[Tensor, "F G I O"]
+    bias: Float[Tensor, " D"] | None
+    taps: int
+
+    def __call__(self, h: Float[Tensor, "N D"], frames: Sequence[int]) -> Float[Tensor, "N D"]:
+        """What it makes of utterances that follow one another, a frame for each of theirs.
+
+        In pieces that overlap: each gives one more frame than there are taps.
+        """
+        length, hop, before = 2 * self.taps, self.taps + 1, self.taps // 2
+        counts = [-(-count // hop) for count in frames]  # pieces
+        windows = torch.cat(
+            [
+                functional.pad(part.T, (before, n * hop + self.taps - 1 - before - len(part)))
+                .unfold(1, length, hop)
+                .transpose(0, 1)
+                for part, n in zip(h.split(list(frames)), counts, strict=True)
+            ]
+        )  # (pieces, D, 2 taps)
+        by_group = torch.fft.rfft(windows).unflatten(1, (self.weight.shape[1], -1))
+        made = by_group.permute(3, 1, 0, 2).contiguous() @ self.weight  # (F, G, pieces, O)
+        pieces = torch.fft.irfft(made.permute(2, 1, 3, 0).flatten(1, 2), n=length)
+        pieces = pieces[..., :hop].transpose(1, 2)  # (pieces, hop, D)
+        rows = [
+            part.flatten(0, 1)[:n] for part, n in zip(pieces.split(counts), frames, strict=True)
+        ]
+        return torch.cat(rows) if self.bias is None else torch.cat(rows) + self.bias
+
+
+def spectrum(embed: Any) -> Spectrum | None:
+    """That of the one convolution there is; none of several, or of a short one."""
+    conv: nn.Conv1d | None = getattr(embed, "conv", None)
+    if conv is None or conv.kernel_size[0] < SHORT:
+        return None
+    taps = conv.kernel_size[0]
+    weight = conv.weight.detach().float().unflatten(0, (conv.groups, -1))  # (G, O, I, taps)
+    weight = torch.fft.rfft(weight, n=2 * taps).conj().permute(3, 0, 2, 1).contiguous()
+    return Spectrum(weight, None if conv.bias is None else conv.bias.detach().float(), taps)
+
+
 def packed(
-    embed: Any,
-    h: Float[Tensor, "N D"],
-    frames: Sequence[int],
-    spectrum: Complex[Tensor, "F G I O"] | None,
+    embed: Any, h: Float[Tensor, "N D"], frames: Sequence[int], spectrum: Spectrum | None
 ) -> Float[Tensor, "N D"]:
     """What is added to utterances that follow one another, with so many frames each.
 
@@ -51,46 +96,10 @@ def packed(
         embed: as transformers has it.
         h: what the transformer is given.
         frames: of each utterance.
-        spectrum: of the one convolution there is; without it, it goes over time.
+        spectrum: of the convolution; without it, it goes over time.
     """
-    if spectrum is None:
-        parts = h.split(list(frames))
-        return torch.cat([encoded(embed, part[None], None)[0] for part in parts])
-    h = _normalised(embed, h.T[None])[0].T
-    return embed.activation(_by_fft(h, frames, embed.conv, spectrum))
-
-
-def spectrum(conv: nn.Conv1d) -> Complex[Tensor, "F G I O"] | None:
-    """What `packed` multiplies by in place of a convolution over time; none if it is short."""
-    (size,), groups = conv.kernel_size, conv.groups
-    if size < SHORT:
-        return None
-    weight = conv.weight.detach().float().unflatten(0, (groups, -1))  # (G, O, I, taps)
-    return torch.fft.rfft(weight, n=2 * size).conj().permute(3, 0, 2, 1).contiguous()
-
-
-def _by_fft(
-    h: Float[Tensor, "N D"],
-    frames: Sequence[int],
-    conv: nn.Conv1d,
-    spectrum: Complex[Tensor, "F G I O"],
-) -> Float[Tensor, "N D"]:
-    """The convolution, in pieces that overlap: each gives one more frame than there are taps."""
-    (size,) = conv.kernel_size
-    before = size // 2  # zeros, as transformers pads
-    length, hop = 2 * size, size + 1
-    counts = [-(-count // hop) for count in frames]  # pieces
-    windows = torch.cat(
-        [
-            functional.pad(part.T, (before, n * hop + size - 1 - before - len(part)))
-            .unfold(1, length, hop)
-            .transpose(0, 1)
-            for part, n in zip(h.split(list(frames)), counts, strict=True)
-        ]
-    )  # (pieces, D, 2 taps)
-    seen = torch.fft.rfft(windows).unflatten(1, (conv.groups, -1)).permute(3, 1, 0, 2)
-    made = (seen.contiguous() @ spectrum).permute(2, 1, 3, 0).flatten(1, 2)
-    pieces = torch.fft.irfft(made, n=length)[..., :hop].transpose(1, 2)  # (pieces, hop, D)
-    rows = [part.flatten(0, 1)[:n] for part, n in zip(pieces.split(counts), frames, strict=True)]
-    made = torch.cat(rows)
-    return made if conv.bias is None else made + conv.bias.float()
+    if spectrum is not None:
+        return embed.activation(spectrum(_normalised(embed, h.T[None])[0].T, frames))
+    padded = pad_sequence(list(h.split(list(frames))), batch_first=True)
+    mask = valid(torch.tensor(frames), padded.shape[1])
+    return encoded(embed, padded, mask)[mask]

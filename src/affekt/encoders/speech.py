@@ -149,7 +149,8 @@ class Speech(nn.Module):
         return _padded(layers, frames, self.task(layers[-1], latent, hidden))
 
     def narrow(self) -> None:
-        """Keep weights as they are multiplied; afterwards they cannot be trained."""
+        """Keep weights as they are multiplied; afterwards they cannot be trained or changed."""
+        self.network.finish()
         narrow(self, self.precision, next(self.parameters()).device)
 
     @contextmanager

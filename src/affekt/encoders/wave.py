@@ -3,7 +3,8 @@
 The modules and their weights are those of transformers. The way through them stands here, so
 that every layer comes out and an utterance gives the same frames alone and in a padded batch:
 padding enters neither a statistic of the first convolution, nor the convolutions that encode
-positions, nor the attention. transformers lets it into the first two.
+positions, nor the attention. transformers lets it into the first two. Where a CPU judges and is
+not trained, there is a faster way without any padding: packed.py.
 Axes: B batch, S samples, T frames, C channels of a convolution, D channels of a frame.
 """
 
@@ -63,7 +64,7 @@ class WaveTransformer(nn.Module):
         self.dim = model.config.hidden_size
         self.width = model.config.conv_dim[-1]  # C, of the last convolution
         self.hop = prod(model.config.conv_stride)  # samples from one frame to the next
-        self.spectrum: Tensor | None = None  # of the convolution that encodes positions
+        self.spectrum: positions.Spectrum | None = None
         dropout.exchange(model)
         model.config._attn_implementation = ATTENTION
         if self.gated:
@@ -76,12 +77,16 @@ class WaveTransformer(nn.Module):
 
     def settle(self) -> None:
         """Work out once what depends on weights alone, if they are never trained."""
-        embed = self.model.encoder.pos_conv_embed
-        for module in embed.modules():
+        for module in self.model.encoder.pos_conv_embed.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
-        if hasattr(embed, "conv") and embed.conv.weight.device.type == "cpu":
-            self.spectrum = positions.spectrum(embed.conv)
+
+    def finish(self) -> None:
+        """The same, and what only judging is faster by. Weights must not change afterwards."""
+        self.settle()
+        embed = self.model.encoder.pos_conv_embed
+        if self.dim >= WIDE and next(embed.parameters()).device.type == "cpu":
+            self.spectrum = positions.spectrum(embed)
 
     def cost(self, seconds: float) -> float:
         """How much sound is computed for so much."""
@@ -119,8 +124,8 @@ class WaveTransformer(nn.Module):
     ) -> list[Float[Tensor, "B T D"]]:
         """The layers of what was `convolved`; `frames` says how many of each are valid.
 
-        Where padding would cost a processor more than a tenth, utterances of like length go through
-        together, a few at a time: batches that are drawn at random train 1.6 times as fast.
+        Where there is padding, and it would cost a CPU more than a tenth, utterances of like length
+        go through together, a few at a time: batches drawn at random train 1.6 times as fast.
         """
         order = frames.argsort()
         parts = [(rows, int(frames[rows].max())) for rows in order.split(TOGETHER)]
@@ -186,7 +191,7 @@ class WaveTransformer(nn.Module):
         """
         encoder = self.model.encoder
         config = self.model.config
-        masking = self.training and config.apply_spec_augment
+        masking = self.model.training and config.apply_spec_augment
         if masking and h.shape[1] > config.mask_time_length:  # shorter ones cannot be masked
             h = self.model._mask_hidden_states(h, attention_mask=mask)
         h = h + positions.encoded(encoder.pos_conv_embed, h, mask)

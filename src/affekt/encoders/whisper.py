@@ -43,6 +43,9 @@ class WhisperEncoder(nn.Module):
     def settle(self) -> None:
         """Nothing depends on weights alone here."""
 
+    def finish(self) -> None:
+        """Nor anything for judging."""
+
     def cost(self, seconds: float) -> float:
         """How much sound is computed for so much: whole windows."""
         window = self.window * self.hop / RATE

@@ -78,7 +78,7 @@ class Classification:
     def __init__(self, model: Any, normalise: bool, precision: Precision) -> None:
         model.base_model.config.apply_spec_augment = False  # data2vec-audio says nothing of it
         self.network = WaveTransformer(model.base_model, normalise=normalise)
-        self.network.settle()
+        self.network.finish()
         self.model = model
         self.precision: Precision = precision
 

@@ -21,8 +21,8 @@ from affekt.threads import cores, in_turn, one_thread_each
 Network = Callable[[Waves], Float[Tensor, "B K"]]
 ON_GPU = 64  # signals in a batch
 SECONDS_ON_GPU = 320.0  # of a batch, with its padding
-# On a CPU a core takes batches of its own. A large network gains little from more than a few
-# hundred frames, which take memory; a small one is kept from waiting for Python.
+# On a CPU a core takes batches of its own. A large network gains little from more sound at once,
+# which takes memory; a small one is kept from waiting for Python.
 ON_CPU = 16
 SECONDS_ON_CPU = 48.0  # of a small network
 SECONDS_OF_LARGE = 16.0
@@ -44,7 +44,7 @@ class Hearing:
         self.network = network
         self.steps = steps
         self.device = processor()
-        self.seconds = SECONDS_ON_CPU if weights < SMALL else SECONDS_OF_LARGE
+        self.large = weights >= SMALL
 
     @torch.inference_mode()
     def __call__(self, signals: Sequence[Signal]) -> np.ndarray:
@@ -54,7 +54,9 @@ class Hearing:
         ]
         lengths = [len(signal) for signal in ready]
         on_cpu = self.device.type == "cpu"
-        size, seconds = (ON_CPU, self.seconds) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
+        size, seconds = (ON_CPU, SECONDS_ON_CPU) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
+        if on_cpu and self.large:  # for every core something
+            seconds = min(SECONDS_OF_LARGE, sum(lengths) / RATE / cores())
         batches = sorted_batches(lengths, size, round(seconds * RATE))
         batches.sort(key=lambda batch: -sum(lengths[n] for n in batch))  # the most work first
 

@@ -6,6 +6,7 @@
 Axes: N signals, S samples of each, K classes.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from affekt.inference.given import Given, label, signal
 from affekt.threads import in_turn
 from affekt.types import Segment
 
+log = logging.getLogger(__name__)
+
 Logits = Callable[[Sequence[Signal]], np.ndarray]  # (N, K) of N signals at 16 kHz
 Activation = Literal["softmax", "sigmoid", "none"]
 TOGETHER = 64  # recordings that are held at once, so that like lengths meet,
@@ -27,6 +30,7 @@ SECONDS = 600.0  # but not more of sound
 UNCERTAIN = "uncertain"  # the label of what is less sure than a caller wants
 HEARD = "the recording"  # what a model calls a signal that it cannot judge
 DEFAULT = "affekt/emodb"  # comes with affekt
+SILENT = 1e-4  # of full scale (-80 dB), everywhere: no voice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,8 @@ class Predictor:
                     elif isinstance(row := next(rows), AudioError):
                         yield name, AudioError(str(row).replace(HEARD, name))
                     else:
+                        if np.abs(found).max() < SILENT:
+                            log.warning("%s: silence throughout; its scores mean nothing", name)
                         yield name, self.segment(0.0, len(found) / RATE, row, min_confidence)
 
     def rows(self, signals: Sequence[Signal]) -> list[np.ndarray | AudioError]:
