@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from affekt import audio
 from affekt.errors import AudioError
 from affekt.inference.incoming import pcm
-from affekt.inference.predictor import UNCERTAIN
+from affekt.inference.predictor import UNCERTAIN, Predictor
 from affekt.inference.stream import Stream
 from affekt.inference.timeline import joined, timeline
 from affekt.inference.voice import Voice
@@ -176,3 +176,26 @@ def test_speech_is_found_in_pieces_as_in_the_whole(seed):
     rng, voice = np.random.default_rng(seed), Voice(min_silence=0.2)
     cuts = rng.integers(0, len(PAUSED), 10 ** (seed + 1))
     same(streamed(PAUSED, cuts, voice=voice), streamed(PAUSED, voice=voice))
+
+
+def test_twenty_recordings_give_what_their_windows_give_one_by_one():
+    model, rng = Predictor.load(), np.random.default_rng(0)
+    length, hop = 16_000, 6_400
+    for path in sorted(CLIP.parent.glob("*.flac"))[::27][:20]:
+        signal = audio.read(path)
+        starts = list(range(0, max(len(signal) - length, 0) + 1, hop))
+        if starts[-1] + length < len(signal):  # one more is moved back to end with it
+            starts.append(len(signal) - length)
+        scores = model.scores([signal[start : start + length] for start in starts])
+        stream = Stream(model, Windows(length / 16_000, hop / 16_000))
+        cuts = sorted(rng.integers(0, len(signal), 30))
+        hops = [s for piece in np.split(signal, cuts) for s in stream.feed(piece)] + stream.end()
+        assert hops[-1].end == pytest.approx(len(signal) / 16_000)
+        for n, found in enumerate(hops):
+            begin, end = n * hop, round(found.end * 16_000)
+            around = [
+                row
+                for start, row in zip(starts, scores, strict=True)
+                if start <= begin and (start + length >= end or start + length >= len(signal))
+            ]
+            assert list(found.scores.values()) == pytest.approx(np.mean(around, axis=0), abs=1e-3)
