@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 RATE = 16_000  # Hz; what every encoder here was made for
 SHORTEST = 0.2  # seconds; about one syllable, less holds no emotion to judge
+SILENT = 1e-4  # peak, -80 dBFS: under the noise of any microphone
 VERSION = 1  # of decoding; cached features are made anew when it goes up
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from affekt import audio
-from affekt.audio import RATE, SHORTEST
+from affekt.audio import RATE, SHORTEST, SILENT
 from affekt.corpora.card import Card
 from affekt.decoding import decode
 from affekt.errors import AudioError
@@ -19,7 +19,6 @@ from affekt.types import Corpus, Utterance
 
 Progress = Callable[[int, int], None]  # utterances done, utterances in all
 
-SILENT = 1e-4  # peak, -80 dBFS: under the noise of any microphone
 FULL = 1.0 - 2.0**-14  # full scale of 16 bit, two steps of grace for lossy codecs
 RUN = 3  # equal samples at full scale: speech may touch it once, a cut-off peak stays there
 CLIPPED = 0.001  # share of samples in such runs: audible distortion, not one loud plosive

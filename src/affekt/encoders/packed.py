@@ -1,10 +1,10 @@
 """The way through a `WaveTransformer` on a CPU without gradients: one after the other, no padding.
 
 Modules and weights are the same, and so is what they make, but for rounding; it takes less time
-(docs/results/speed.md). The convolutions go over pieces of time that stay in its cache.
-Where the first is normalised over time, mean and variance of what it makes follow from those of the
-wave, and are folded into its weights. All frames of a batch go through the transformer as one
-matrix; attention takes the rows of an utterance at a time.
+(docs/results/speed.md). The convolutions go over pieces of time that stay in the CPU's cache. Where
+the first is normalised over time, mean and variance of what it makes follow from those of the wave,
+and are folded into its weights. All frames of a batch go through the transformer as one matrix;
+attention takes the rows of an utterance at a time.
 Axes: S samples, T frames of an utterance, N frames of all, C channels of a convolution, D channels
 of a frame, H heads, K channels of a head.
 """
@@ -42,11 +42,11 @@ def convolved(
     field = 1  # samples that a frame depends on
     for layer in reversed(convolutions):
         field = (field - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
+    over_time = isinstance(getattr(first, "layer_norm", None), nn.GroupNorm)
     made = []
     for wave in waves:
-        if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
-            wave = wave - wave.mean()  # which the norm does not see, but bf16 does
-        stack = (_normalising(first, wave), *others)
+        wave = wave - wave.mean() if over_time else wave  # no norm sees it, but bf16 does
+        stack = (_normalising(first, wave) if over_time else first, *others)
         frames = (len(wave) - field) // hop + 1
         pieces = []
         for begin in range(0, frames, PIECE):
@@ -60,11 +60,9 @@ def convolved(
 
 
 def _normalising(layer: Any, wave: Float[Tensor, " S"]) -> Callable[[Tensor], Tensor]:
-    """The first convolution; if its output over the whole wave is normalised, for pieces of it."""
-    norm: Any = getattr(layer, "layer_norm", None)
-    if not isinstance(norm, nn.GroupNorm):
-        return layer
+    """A layer whose output is normalised over the whole wave, for pieces of it."""
     conv: nn.Conv1d = layer.conv
+    norm: nn.GroupNorm = layer.layer_norm
     windows = wave.unfold(0, conv.kernel_size[0], conv.stride[0]).double()
     mean = windows.mean(dim=0)
     covariance = windows.T @ windows / len(windows) - mean[:, None] * mean

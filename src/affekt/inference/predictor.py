@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from affekt.audio import RATE, Signal
+from affekt.audio import RATE, SILENT, Signal
 from affekt.errors import AffektError, AudioError
 from affekt.inference.given import Given, label, signal
 from affekt.threads import in_turn
@@ -30,7 +30,6 @@ SECONDS = 600.0  # but not more of sound
 UNCERTAIN = "uncertain"  # the label of what is less sure than a caller wants
 HEARD = "the recording"  # what a model calls a signal that it cannot judge
 DEFAULT = "affekt/emodb"  # comes with affekt
-SILENT = 1e-4  # of full scale (-80 dB), everywhere: no voice
 
 
 @dataclass(frozen=True, kw_only=True)
