@@ -129,9 +129,13 @@ def test_in_bf16_an_offset_of_the_wave_does_no_harm(network, wav):
         assert (shifted - exact).abs().mean() < 1.1 * (centred - exact).abs().mean()
 
 
-def test_weights_that_are_kept_narrow_give_the_same_to_the_last_bit(network, wav, monkeypatch):
+def test_weights_that_are_kept_narrow_are_as_exact(network, wav, monkeypatch):
     monkeypatch.setattr("affekt.encoders.speech.has_bf16", lambda _: True)
+    exact, _ = both(network, wav, monkeypatch)
+    monkeypatch.setattr(wave, "WIDE", 0)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        before = network(wav, LENGTHS)
+        rounded = torch.stack(network(wav, LENGTHS))
         narrow(network, "bf16", torch.device("cpu"))
-        assert torch.equal(torch.stack(before), torch.stack(network(wav, LENGTHS)))
+        kept = torch.stack(network(wav, LENGTHS))
+    off = (valid(kept) - valid(exact)).abs().mean()
+    assert 0 < off < 1.1 * (valid(rounded) - valid(exact)).abs().mean()

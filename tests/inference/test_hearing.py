@@ -30,10 +30,11 @@ def test_logits_come_in_the_order_of_the_signals(heard):
     assert made(signals(*lengths))[:, 0] == pytest.approx(lengths, rel=1e-4)
 
 
-def test_what_takes_longest_is_begun_first(heard):
+def test_what_takes_longest_is_begun_first(heard, monkeypatch):
+    monkeypatch.setattr(hearing, "cores", lambda: 2)
     made, batches = heard(weights=10**9)
     made(signals(1.0, 30.0, 3.0, 2.0, 20.0))
-    assert batches == [[30.0], [20.0], [1.0, 2.0, 3.0]]
+    assert batches == [[30.0], [20.0], [3.0], [2.0, 1.0]]
 
 
 @pytest.mark.parametrize(("cores", "expected"), [(1, [[3.0, 3.0]]), (2, [[3.0], [3.0]])])
@@ -44,6 +45,20 @@ def test_no_core_is_idle_while_another_hears_several_with_a_large_network(
     made, batches = heard(weights=10**9)
     made(signals(3.0, 3.0))
     assert batches == expected
+
+
+def test_batches_of_a_large_network_get_shorter_so_that_cores_end_together(heard, monkeypatch):
+    monkeypatch.setattr(hearing, "cores", lambda: 2)
+    made, batches = heard(weights=10**9)
+    made(signals(*[2.0] * 21))
+    assert [len(batch) for batch in batches] == [4, 4, 4, 3, 2, 2, 2]
+
+
+def test_a_batch_of_a_large_network_holds_no_more_than_so_many(heard, monkeypatch):
+    monkeypatch.setattr(hearing, "cores", lambda: 1)
+    made, batches = heard(weights=10**9)
+    made(signals(*[0.1] * 20))
+    assert [len(batch) for batch in batches] == [16, 4]
 
 
 def test_a_small_network_hears_many_at_once(heard):

@@ -22,7 +22,6 @@ from affekt.encoders import positions
 
 # Measured on a Zen 4 with 1 MiB of L2 per core: docs/results/speed.md.
 PIECE = 100  # frames that the convolutions make at once
-ROWS = 16  # products take whole multiples of it; in bf16 odd numbers cost up to 5 % more
 SCORES = 2**18  # of attention that are worked on at once, whole heads
 MANY = 1024  # frames of an utterance; then the fused kernel, which holds no scores
 
@@ -42,25 +41,53 @@ def convolved(
     field = 1  # samples that a frame depends on
     for layer in reversed(convolutions):
         field = (field - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
-    over_time = isinstance(getattr(first, "layer_norm", None), nn.GroupNorm)
+    # as oneDNN multiplies fastest
+    layout = torch.contiguous_format if dtype() == torch.float32 else torch.channels_last
+    weights = [
+        layer.conv.weight.to(dtype())[:, :, None].contiguous(memory_format=layout)
+        for layer in others
+    ]
     made = []
     for wave in waves:
-        wave = wave - wave.mean() if over_time else wave  # no norm sees it, but bf16 does
-        stack = (_normalising(first, wave) if over_time else first, *others)
+        if _over_time(first):
+            wave = wave - wave.mean()  # no norm sees it, but bf16 does
+        begun = _beginning(first, wave)
         frames = (len(wave) - field) // hop + 1
         pieces = []
         for begin in range(0, frames, PIECE):
             end = min(begin + PIECE, frames)
-            x = wave[None, None, begin * hop : (end - 1) * hop + field]
-            for layer in stack:
-                x = layer(x)
+            x = begun(wave[begin * hop : (end - 1) * hop + field])
+            for layer, weight in zip(others, weights, strict=True):
+                x = x[:, :, None].contiguous(memory_format=layout)
+                stride = (1, layer.conv.stride[0])
+                x = _ended(layer, functional.conv2d(x, weight, layer.conv.bias, stride)[:, :, 0])
             pieces.append(x[0].T)
         made.append(torch.cat(pieces))
     return made
 
 
-def _normalising(layer: Any, wave: Float[Tensor, " S"]) -> Callable[[Tensor], Tensor]:
-    """A layer whose output is normalised over the whole wave, for pieces of it."""
+def _over_time(layer: Any) -> bool:
+    return isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm)
+
+
+def _beginning(layer: Any, wave: Float[Tensor, " S"]) -> Callable[[Tensor], Tensor]:
+    """The first layer, from a piece of this wave to (1, C, T); in bf16 the channels lie last."""
+    conv: nn.Conv1d = layer.conv
+    weight, bias = _normalising(layer, wave) if _over_time(layer) else (conv.weight, conv.bias)
+
+    def begun(piece: Float[Tensor, " s"]) -> Float[Tensor, "1 C T"]:
+        if dtype() == torch.float32:
+            x = functional.conv1d(piece[None, None], weight, bias, conv.stride)
+        else:
+            windows = piece.unfold(0, conv.kernel_size[0], conv.stride[0])
+            x = functional.linear(windows, weight[:, 0], bias).T[None]
+        return _ended(layer, x)
+
+    return begun
+
+
+def _normalising(layer: Any, wave: Float[Tensor, " S"]) -> tuple[Tensor, Tensor]:
+    """Weight (C, 1, taps) and bias (C,) with what the norm over the whole wave does within."""
     conv: nn.Conv1d = layer.conv
     norm: nn.GroupNorm = layer.layer_norm
     windows = wave.unfold(0, conv.kernel_size[0], conv.stride[0]).double()
@@ -69,9 +96,17 @@ def _normalising(layer: Any, wave: Float[Tensor, " S"]) -> Callable[[Tensor], Te
     weight = conv.weight[:, 0].to(dtype()).double()
     variance = ((weight @ covariance) * weight).sum(dim=1)
     scale = norm.weight / (variance + norm.eps).sqrt()
-    bias = (norm.bias - scale * (weight @ mean)).float()  # its own bias is part of the mean
-    weight = (scale[:, None] * weight).float()[:, None]
-    return lambda x: layer.activation(functional.conv1d(x, weight, bias, conv.stride))
+    bias = norm.bias - scale * (weight @ mean)  # its own bias is part of the mean
+    return (scale[:, None] * weight).float()[:, None], bias.float()
+
+
+def _ended(layer: Any, x: Float[Tensor, "1 C T"]) -> Float[Tensor, "1 C T"]:
+    """After the convolution: the norm over channels of those that have one, the activation."""
+    if isinstance(norm := getattr(layer, "layer_norm", None), nn.LayerNorm):
+        x = norm(x.mT).mT
+    if x.mT.is_contiguous():  # over a view GELU would take twice as long
+        return layer.activation(x.mT).mT
+    return layer.activation(x)
 
 
 def layers(
@@ -86,22 +121,19 @@ def layers(
         normed: whether the last one comes after the final norm of pre-norm models.
     """
     encoder = network.model.encoder
-    count = len(z)
-    if spare := -count % ROWS:  # as if there were one more utterance
-        z, frames = functional.pad(z, (0, 0, 0, spare)), [*frames, spare]
     h, _ = network.projected(z)
     h = h + positions.packed(encoder.pos_conv_embed, h, frames, network.spectrum)
     h = h if network.pre_norm else encoder.layer_norm(h)
     distances = None
     if network.gated:
         distances = encoder.layers[0].attention.positions(max(frames)).to(dtype())
-    yield h[:count]
+    yield h
     *below, last = encoder.layers
     for layer in below:
         h = _layer(network, layer, h, frames, distances)
-        yield h[:count]
+        yield h
     h = _layer(network, last, h, frames, distances)
-    yield (encoder.layer_norm(h) if network.pre_norm and normed else h)[:count]
+    yield encoder.layer_norm(h) if network.pre_norm and normed else h
 
 
 def _layer(
@@ -138,7 +170,7 @@ def _attention(
         rows = slice(begin, begin + count)
         bias = None
         if gates is not None and distances is not None:
-            bias = gates[:, rows] * distances[:, :count, :count]
+            bias = gates[:, rows], distances[:, :count, :count]
         made.append(_attended(q[:, rows], k[:, rows], v[:, rows], bias))
         begin += count
     return module.out_proj(torch.cat(made, dim=1).transpose(0, 1).flatten(1))
@@ -148,19 +180,23 @@ def _attended(
     q: Float[Tensor, "H T K"],
     k: Float[Tensor, "H T K"],
     v: Float[Tensor, "H T K"],
-    bias: Float[Tensor, "H T T"] | None,
+    bias: tuple[Float[Tensor, "H T 1"], Float[Tensor, "H T T"]] | None,
 ) -> Float[Tensor, "H T K"]:
-    """Attention; in bf16, where the fused kernel is slow, as products, a few heads at a time."""
+    """Attention; in bf16, where the fused kernel is slow, as products, a few heads at a time.
+
+    The product of the two in `bias` is added to the scores.
+    """
     heads, frames, width = q.shape
     if q.dtype == torch.float32 or frames > MANY:
-        mask = None if bias is None else bias[None]
+        mask = None if bias is None else (bias[0] * bias[1])[None]
         return functional.scaled_dot_product_attention(q[None], k[None], v[None], mask)[0]
-    q, k = q * width**-0.5, k.transpose(1, 2)
+    q, k, v = (q * width**-0.5).contiguous(), k.contiguous().transpose(1, 2), v.contiguous()
     made = []
     step = max(1, SCORES // frames**2)
     for begin in range(0, heads, step):
         some = slice(begin, begin + step)
         scores = torch.bmm(q[some], k[some])
-        scores = scores if bias is None else scores + bias[some]
+        if bias is not None:
+            scores.addcmul_(bias[0][some], bias[1][some])
         made.append(torch.bmm(scores.softmax(dim=2), v[some]))
     return torch.cat(made)

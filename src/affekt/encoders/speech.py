@@ -20,9 +20,10 @@ from affekt.encoders.frames import Convolved, Frames, valid
 from affekt.encoders.own_task import OwnTask
 from affekt.errors import EncoderError
 from affekt.losses import Losses
+from affekt.nn import linear
 from affekt.parts import Positive
 
-VERSION = 2  # of the way from a wave to frames; cached frames are made anew when it goes up
+VERSION = 3  # of the way from a wave to frames; cached frames are made anew when it goes up
 
 SMALL = "affekt/small"  # comes with affekt; docs/results/bundled-encoder.md
 
@@ -223,12 +224,14 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
 def narrow(model: nn.Module, precision: Precision, device: torch.device) -> None:
     """Keep in bf16 the weights that are always multiplied so, where a model is never trained.
 
-    The products are the same to the last bit: `computing` rounds the weights, at every call anew.
+    `computing` rounds the others, at every call anew.
     """
     if precision == "bf16" and has_bf16(device):
         for part in model.modules():
             if isinstance(part, nn.Linear | nn.Conv1d):
                 part.to(torch.bfloat16)
+        if device.type == "cpu" and torch.backends.mkldnn.is_available():
+            linear.exchange(model)
 
 
 def processor() -> torch.device:

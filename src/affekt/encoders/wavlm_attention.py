@@ -29,16 +29,15 @@ class FusedAttention(WavLMAttention):
         Only the first layer has the embedding.
         """
         distances = torch.arange(1 - frames, frames, device=self.rel_attn_embed.weight.device)
-        line = self.rel_attn_embed(self._relative_positions_bucket(distances)).T
-        steps = torch.arange(frames, device=line.device)
-        places = steps - steps[:, None] + frames - 1  # row i holds the distances from frame i
-        return line.index_select(1, places.flatten()).unflatten(1, (frames, frames))
+        line = self.rel_attn_embed(self._relative_positions_bucket(distances)).T.contiguous()
+        return line.unfold(1, frames, 1).flip(1)  # row i holds the distances from frame i
 
     def gates(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B H T 1"]:
         """What the bias of each frame is multiplied by."""
-        split = x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, H, T, K)
-        # (B, H, T, 2 gates), each the sum of four projections
+        split = x.unflatten(2, (self.num_heads, -1))  # (B, T, H, K)
+        # (B, T, H, 2 gates), each the sum of four projections
         gates = self.gru_rel_pos_linear(split).unflatten(3, (2, 4)).sum(4).sigmoid()
+        gates = gates.transpose(1, 2)
         return gates[..., :1] * (gates[..., 1:] * self.gru_rel_pos_const - 1.0) + 2.0
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]

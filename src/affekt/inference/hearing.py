@@ -5,6 +5,7 @@ What is said of a signal depends on nothing else. Axes: B batch, N signals, K cl
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ SECONDS_ON_GPU = 320.0  # of a batch, with its padding
 # which takes memory; a small one is kept from waiting for Python.
 ON_CPU = 16
 SECONDS_ON_CPU = 48.0  # of a small network
-SECONDS_OF_LARGE = 16.0
+SECONDS_OF_LARGE = 8.0
+LEAST_OF_LARGE = 4.0  # two of 1 s, one after the other, take 1.5 times as long as together
 SMALL = 20_000_000  # weights
 
 
@@ -54,10 +56,11 @@ class Hearing:
         ]
         lengths = [len(signal) for signal in ready]
         on_cpu = self.device.type == "cpu"
-        size, seconds = (ON_CPU, SECONDS_ON_CPU) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
-        if on_cpu and self.large:  # for every core something
-            seconds = min(SECONDS_OF_LARGE, sum(lengths) / RATE / cores())
-        batches = sorted_batches(lengths, size, round(seconds * RATE))
+        if on_cpu and self.large:
+            batches = shares(lengths)
+        else:
+            size, seconds = (ON_CPU, SECONDS_ON_CPU) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
+            batches = sorted_batches(lengths, size, round(seconds * RATE))
         batches.sort(key=lambda batch: -sum(lengths[n] for n in batch))  # the most work first
 
         def hear(numbers: list[int]) -> Float[Tensor, "B K"]:
@@ -70,3 +73,21 @@ class Hearing:
         order = [n for batch in batches for n in batch]
         rows = torch.cat(made).double().cpu().numpy()
         return rows[np.argsort(order)]
+
+
+def shares(lengths: Sequence[int]) -> list[list[int]]:
+    """Batches of like length for a large network, the longest first.
+
+    They get shorter towards the end, so that no core waits long for another.
+    """
+    order = sorted(range(len(lengths)), key=lambda n: -lengths[n])
+    left = sum(lengths)
+    made, begin = [], 0
+    while begin < len(order):
+        share = min(SECONDS_OF_LARGE, max(LEAST_OF_LARGE, left / RATE / (2 * cores() - 1)))
+        ends = accumulate(lengths[n] for n in order[begin : begin + ON_CPU])
+        count = max(1, sum(end <= share * RATE for end in ends))
+        made.append(order[begin : begin + count])
+        begin += count
+        left -= sum(lengths[n] for n in made[-1])
+    return made

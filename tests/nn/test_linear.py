@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch import nn
+from transformers import HubertConfig, HubertModel
+
+from affekt.nn import linear
+from affekt.nn.linear import Blocked
+
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="oneDNN is not built into this torch"
+)
+
+
+@pytest.mark.parametrize("shape", [(7, 40), (1, 40), (2, 3, 5, 40)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("gelu", [True, False])
+def test_it_is_the_layer_rounded_once(shape, bias, gelu):
+    torch.manual_seed(0)
+    plain = nn.Linear(40, 24, bias=bias).bfloat16().requires_grad_(False)
+    x = torch.randn(shape, dtype=torch.bfloat16)
+    exact = plain.double()(x.double())
+    exact = nn.functional.gelu(exact) if gelu else exact
+    made = Blocked(plain, gelu=gelu)(x)
+    assert made.dtype == torch.bfloat16
+    assert made.shape == (*shape[:-1], 24)
+    assert ((made.double() - exact).abs() <= 2**-8 * exact.abs() + 1e-5).all()
+
+
+def test_rows_do_not_depend_on_one_another():
+    torch.manual_seed(0)
+    layer = Blocked(nn.Linear(768, 96))
+    x = torch.randn(50, 768)
+    assert torch.equal(layer(x)[:3], layer(x[:3]))
+
+
+def test_a_model_is_exchanged_whole_and_its_weights_still_count():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = HubertModel(HubertConfig(intermediate_size=48, conv_dim=(8,) * 7, **sizes)).eval()
+    layer = model.encoder.layers[0].feed_forward.requires_grad_(False)
+    x = torch.randn(5, 32)
+    expected, count = layer(x), model.num_parameters()
+    linear.exchange(model)
+    assert not any(isinstance(part, nn.Linear) for part in model.modules())
+    assert model.num_parameters() == count
+    assert isinstance(layer.intermediate_act_fn, nn.Identity)
+    assert (layer(x) - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+def test_an_activation_that_is_not_gelu_stays():
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = HubertModel(HubertConfig(hidden_act="relu", conv_dim=(8,) * 7, **sizes)).eval()
+    layer = model.encoder.layers[0].feed_forward.requires_grad_(False)
+    x = torch.randn(5, 32)
+    expected = layer(x)
+    linear.exchange(model)
+    assert (layer(x) - expected).abs().max() < 0.02 * expected.abs().max()
