@@ -43,7 +43,7 @@ class Trained:
         return [build(audio.STEPS, step, "audio step") for step in self.recipe.audio]
 
     def narrow(self) -> "Trained":
-        """The same, its encoder's weights kept as they are multiplied: it cannot be trained."""
+        """The same, its encoder's weights kept as they are multiplied: it can only judge."""
         if isinstance(self.model.encoder, Speech):
             self.model.encoder.narrow()
         return self

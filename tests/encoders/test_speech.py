@@ -38,10 +38,10 @@ def relative(a, b) -> float:
     return float((a - b).detach().abs().max() / b.detach().abs().max())
 
 
-@pytest.fixture(params=["padded", "packed", "finished"])
+@pytest.fixture(params=["padded", "narrow", "packed", "finished"])
 def way(request, monkeypatch, family):
     """Each way of an encoder without gradients: what makes it ready."""
-    packs = request.param != "padded"
+    packs = request.param in ("packed", "finished")
     monkeypatch.setattr(wave, "WIDE", 0 if packs else 10_000)
     monkeypatch.setattr(positions, "SHORT", 0)
     taken = []
@@ -54,7 +54,7 @@ def way(request, monkeypatch, family):
     monkeypatch.setattr(packed, "layers", layers)
 
     def ready(encoder):
-        if request.param == "finished":
+        if request.param in ("narrow", "finished"):
             encoder.narrow()
             one = family not in ("whisper", "data2vec-audio")
             assert not (packs and one) or encoder.network.spectrum is not None

@@ -37,14 +37,17 @@ def test_what_takes_longest_is_begun_first(heard, monkeypatch):
     assert batches == [[30.0], [20.0], [3.0], [2.0, 1.0]]
 
 
-@pytest.mark.parametrize(("cores", "expected"), [(1, [[3.0, 3.0]]), (2, [[3.0], [3.0]])])
+@pytest.mark.parametrize(
+    ("cores", "clips", "expected"),
+    [(1, 2, [2]), (2, 2, [1, 1]), (16, 16, [1] * 16), (2, 4, [2, 2])],
+)
 def test_no_core_is_idle_while_another_hears_several_with_a_large_network(
-    heard, monkeypatch, cores, expected
+    heard, monkeypatch, cores, clips, expected
 ):
     monkeypatch.setattr(hearing, "cores", lambda: cores)
     made, batches = heard(weights=10**9)
-    made(signals(3.0, 3.0))
-    assert batches == expected
+    made(signals(*[2.0] * clips))
+    assert [len(batch) for batch in batches] == expected
 
 
 def test_batches_of_a_large_network_get_shorter_so_that_cores_end_together(heard, monkeypatch):

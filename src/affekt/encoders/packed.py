@@ -86,8 +86,10 @@ def _beginning(layer: Any, wave: Float[Tensor, " S"]) -> Callable[[Tensor], Tens
     return begun
 
 
-def _normalising(layer: Any, wave: Float[Tensor, " S"]) -> tuple[Tensor, Tensor]:
-    """Weight (C, 1, taps) and bias (C,) with what the norm over the whole wave does within."""
+def _normalising(
+    layer: Any, wave: Float[Tensor, " S"]
+) -> tuple[Float[Tensor, "C 1 taps"], Float[Tensor, " C"]]:
+    """Weight and bias with what the norm over the whole wave does within."""
     conv: nn.Conv1d = layer.conv
     norm: nn.GroupNorm = layer.layer_norm
     windows = wave.unfold(0, conv.kernel_size[0], conv.stride[0]).double()

@@ -20,7 +20,6 @@ from affekt.encoders.frames import Convolved, Frames, valid
 from affekt.encoders.own_task import OwnTask
 from affekt.errors import EncoderError
 from affekt.losses import Losses
-from affekt.nn import linear
 from affekt.parts import Positive
 
 VERSION = 3  # of the way from a wave to frames; cached frames are made anew when it goes up
@@ -150,7 +149,7 @@ class Speech(nn.Module):
         return _padded(layers, frames, self.task(layers[-1], latent, hidden))
 
     def narrow(self) -> None:
-        """Keep weights as they are multiplied; afterwards they cannot be trained or changed."""
+        """Keep weights as they are multiplied; afterwards it can only judge, see `narrow`."""
         self.network.finish()
         narrow(self, self.precision, next(self.parameters()).device)
 
@@ -222,16 +221,23 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
 
 
 def narrow(model: nn.Module, precision: Precision, device: torch.device) -> None:
-    """Keep in bf16 the weights that are always multiplied so, where a model is never trained.
+    """Keep in bf16 the weights that are always multiplied so, where a model only judges.
 
-    `computing` rounds the others, at every call anew.
+    `computing` rounds the others, at every call anew. On a CPU linear layers become `Blocked`:
+    such a model can be neither saved nor copied nor moved.
     """
-    if precision == "bf16" and has_bf16(device):
-        for part in model.modules():
-            if isinstance(part, nn.Linear | nn.Conv1d):
-                part.to(torch.bfloat16)
-        if device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if precision != "bf16" or not has_bf16(device):
+        return
+    if device.type == "cpu":
+        from affekt.nn import linear
+
+        if linear.available():
             linear.exchange(model)
+    for part in model.modules():
+        if isinstance(part, nn.Linear | nn.Conv1d):
+            part.to(torch.bfloat16)
+        if isinstance(part, nn.Conv1d) and device.type == "cpu":  # channels last: packed.py
+            part.weight.data = part.weight.mT.contiguous().mT
 
 
 def processor() -> torch.device:

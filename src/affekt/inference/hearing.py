@@ -27,7 +27,7 @@ SECONDS_ON_GPU = 320.0  # of a batch, with its padding
 ON_CPU = 16
 SECONDS_ON_CPU = 48.0  # of a small network
 SECONDS_OF_LARGE = 8.0
-LEAST_OF_LARGE = 4.0  # two of 1 s, one after the other, take 1.5 times as long as together
+LEAST_OF_LARGE = 4.0  # seconds; alone, 1 s takes as long as 1.5 s in a batch of so much
 SMALL = 20_000_000  # weights
 
 
@@ -57,7 +57,7 @@ class Hearing:
         lengths = [len(signal) for signal in ready]
         on_cpu = self.device.type == "cpu"
         if on_cpu and self.large:
-            batches = shares(lengths)
+            batches = _shares(lengths)
         else:
             size, seconds = (ON_CPU, SECONDS_ON_CPU) if on_cpu else (ON_GPU, SECONDS_ON_GPU)
             batches = sorted_batches(lengths, size, round(seconds * RATE))
@@ -75,18 +75,20 @@ class Hearing:
         return rows[np.argsort(order)]
 
 
-def shares(lengths: Sequence[int]) -> list[list[int]]:
-    """Batches of like length for a large network, the longest first.
+def _shares(lengths: Sequence[int]) -> list[list[int]]:
+    """Batches of like length for a large network.
 
     They get shorter towards the end, so that no core waits long for another.
     """
     order = sorted(range(len(lengths)), key=lambda n: -lengths[n])
     left = sum(lengths)
+    least = min(LEAST_OF_LARGE * RATE, left / cores())
     made, begin = [], 0
     while begin < len(order):
-        share = min(SECONDS_OF_LARGE, max(LEAST_OF_LARGE, left / RATE / (2 * cores() - 1)))
+        # While one core takes a batch, each other may take two: at least so much is left for them.
+        share = min(SECONDS_OF_LARGE * RATE, max(least, left / (2 * cores() - 1)))
         ends = accumulate(lengths[n] for n in order[begin : begin + ON_CPU])
-        count = max(1, sum(end <= share * RATE for end in ends))
+        count = max(1, sum(end <= share for end in ends))
         made.append(order[begin : begin + count])
         begin += count
         left -= sum(lengths[n] for n in made[-1])

@@ -10,8 +10,14 @@ from torch import Tensor, nn
 from transformers.activations import GELUActivation
 
 
+def available() -> bool:
+    """Whether this torch and this processor can."""
+    mkldnn = torch.backends.mkldnn
+    return mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 class Blocked(nn.Module):
-    """An `nn.Linear` with its weights in blocks; they cannot be trained, saved or moved.
+    """An `nn.Linear` with its weights in blocks; they cannot be trained, saved, copied or moved.
 
     Args:
         linear: whose weights they are.
@@ -35,11 +41,17 @@ class Blocked(nn.Module):
 
 
 def exchange(model: nn.Module) -> None:
-    """Put `Blocked` wherever a model has torch's, with the GELU of transformers' feed-forwards."""
-    for module in list(model.modules()):
-        gelu = isinstance(getattr(module, "intermediate_act_fn", None), GELUActivation)
+    """Put `Blocked` wherever a model has torch's.
+
+    It takes over the GELU of a feed-forward part of HuBERT and its like.
+    """
+    # Not to hold the plain weights until the last is exchanged.
+    for module in [part for part in model.modules() if not isinstance(part, nn.Linear)]:
+        dense = getattr(module, "intermediate_dense", None)
+        activation = getattr(module, "intermediate_act_fn", None)
+        gelu = isinstance(dense, nn.Linear) and isinstance(activation, GELUActivation)
         for name, part in module.named_children():
             if isinstance(part, nn.Linear):
-                setattr(module, name, Blocked(part, gelu=gelu and name == "intermediate_dense"))
+                setattr(module, name, Blocked(part, gelu=gelu and part is dense))
         if gelu:
             module.intermediate_act_fn = nn.Identity()
