@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TextIO
 from uuid import uuid4
 
+from affekt.errors import AffektError
+
 
 def write_bytes(path: Path, content: bytes) -> Path:
     """Write a file: all of it or nothing, whoever else writes it at the same time.
@@ -37,6 +39,21 @@ def write(path: Path, text: str) -> Path:
 def write_json(path: Path, values: Any) -> Path:
     """Write values as JSON, one entry per line."""
     return write(path, json.dumps(values, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def read_json(path: Path, error: type[AffektError]) -> dict[str, Any]:
+    """The object in a JSON file that came with a model.
+
+    Raises:
+        error: there is none in it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as e:
+        raise error(f"{path} is not JSON ({e}); copy it again") from e
+    if not isinstance(found, dict):
+        raise error(f"{path} holds no JSON object; copy it again")
+    return found
 
 
 @contextmanager

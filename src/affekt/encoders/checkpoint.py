@@ -5,7 +5,6 @@ safetensors, one that comes with affekt (`affekt/small`), or the id of one on th
 weights are never read: they may run any code.
 """
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from hashlib import file_digest
@@ -16,6 +15,7 @@ from typing import Any
 from torch import nn
 from xxhash import xxh3_128
 
+from affekt import disk
 from affekt.errors import EncoderError, choose, nearest
 
 BUNDLED = "affekt/"  # how the names of those that come with affekt begin
@@ -110,16 +110,11 @@ def _downloaded(model: str, revision: str | None, also: Sequence[str]) -> Path:
 
 def settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The config of a checkpoint and that of its preprocessor."""
+    config = disk.read_json(folder / CONFIG, EncoderError)
     if (folder / PREPROCESSOR).is_file():
-        return _json(folder / CONFIG), _json(folder / PREPROCESSOR)
-    return _json(folder / CONFIG), _json(folder / PROCESSOR).get("feature_extractor", {})
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise EncoderError(f"{path} is not JSON ({e}); copy the checkpoint again") from e
+        return config, disk.read_json(folder / PREPROCESSOR, EncoderError)
+    processor = disk.read_json(folder / PROCESSOR, EncoderError)
+    return config, processor.get("feature_extractor", {})
 
 
 def load(folder: Path, *, masking: bool = False) -> nn.Module:

@@ -29,8 +29,10 @@ class FusedAttention(WavLMAttention):
         Only the first layer has the embedding.
         """
         distances = torch.arange(1 - frames, frames, device=self.rel_attn_embed.weight.device)
-        line = self.rel_attn_embed(self._relative_positions_bucket(distances)).T.contiguous()
-        return line.unfold(1, frames, 1).flip(1)  # row i holds the distances from frame i
+        line = self.rel_attn_embed(self._relative_positions_bucket(distances)).T
+        steps = torch.arange(frames, device=line.device)
+        places = steps - steps[:, None] + frames - 1  # row i holds the distances from frame i
+        return line.index_select(1, places.flatten()).unflatten(1, (frames, frames))
 
     def gates(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B H T 1"]:
         """What the bias of each frame is multiplied by."""

@@ -10,7 +10,6 @@ protocol.json             how the model was trained and tested
 README.md                 the model card
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,8 @@ Model = Any
 
 def is_one(folder: Path) -> bool:
     """Whether a folder is a model that `write` wrote."""
-    return (folder / CONFIG).is_file() and _json(folder / CONFIG).get("model_type") == KIND
+    config = folder / CONFIG
+    return config.is_file() and disk.read_json(config, ModelError).get("model_type") == KIND
 
 
 def write(folder: Path, model: Model, protocol: Mapping[str, Any]) -> Path:
@@ -51,7 +51,9 @@ def write(folder: Path, model: Model, protocol: Mapping[str, Any]) -> Path:
         _describe(draft, kept, packing.digests(recipe))
         disk.write(draft / RECIPE, recipe.toml())
         disk.write_json(draft / PROTOCOL, dict(protocol))
-        disk.write(draft / CARD, card.text(_json(draft / CONFIG), recipe, protocol))
+        disk.write(
+            draft / CARD, card.text(disk.read_json(draft / CONFIG, ModelError), recipe, protocol)
+        )
         for file in draft.rglob("*.safetensors"):
             file.chmod(0o644)  # which safetensors keeps to its owner
     return folder
@@ -80,10 +82,11 @@ def read(folder: Path) -> Model:
     for name in (CONFIG, RECIPE, golden.NAME):
         if not (folder / name).is_file():
             raise ModelError(f"{folder}: no {name}; copy the model again")
-    config = _json(folder / CONFIG)
+    config = disk.read_json(folder / CONFIG, ModelError)
     stored = Recipe.load(folder / RECIPE)
     recipe = packing.unpacked(stored, folder)
-    about = _json(folder / PROTOCOL) if (folder / PROTOCOL).is_file() else {}
+    told = folder / PROTOCOL
+    about = disk.read_json(told, ModelError) if told.is_file() else {}
     try:
         own = config[KIND]
         classes = [config["id2label"][str(n)] for n in range(len(config["id2label"]))]
@@ -136,13 +139,3 @@ def _describe(draft: Path, model: Model, encoders: Mapping[str, str]) -> None:
     disk.write_json(draft / CONFIG, config)
     sound = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": RATE}
     disk.write_json(draft / SOUND, sound | {"feature_size": 1})
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as e:
-        raise ModelError(f"{file} is not JSON ({e}); copy the model again") from e
-    if not isinstance(found, dict):
-        raise ModelError(f"{file} holds no JSON object; copy the model again")
-    return found

@@ -1,10 +1,10 @@
 """Which kind of model a name stands for. Heavy imports wait until they are needed."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from affekt import disk
 from affekt.errors import ModelError, nearest
 from affekt.inference.predictor import Predictor
 
@@ -25,7 +25,7 @@ def load(model: str, revision: str | None = None, precision: Precision = "fp32")
 
 def _of_folder(folder: Path, precision: Precision) -> Predictor:
     if (folder / CONFIG).is_file():
-        kind = _config(folder).get("model_type")
+        kind = disk.read_json(folder / CONFIG, ModelError).get("model_type")
         if kind == "affekt-onnx":
             from affekt.inference import onnx
 
@@ -93,13 +93,3 @@ def _downloaded(model: str, revision: str | None) -> Path:
         raise ModelError(
             f"no model {called}: not a folder, and not to be had from the hub ({reason})"
         ) from e
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise ModelError(f"{folder / CONFIG} is not JSON ({e}); copy the model again") from e
-    if not isinstance(found, dict):
-        raise ModelError(f"{folder / CONFIG} holds no JSON object; copy the model again")
-    return found

@@ -3,7 +3,6 @@
 Axes: N signals, S samples, K classes.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from affekt import audio
+from affekt import audio, disk
 from affekt.audio import STEPS, Signal, Step
 from affekt.errors import ModelError, choose, optional
 from affekt.inference.predictor import Logits, Predictor
@@ -25,7 +24,8 @@ OUTPUTS = ("logits", "embedding")
 
 def is_one(folder: Path) -> bool:
     """Whether a folder is one that `affekt export` wrote."""
-    return (folder / CONFIG).is_file() and _json(folder / CONFIG).get("model_type") == KIND
+    config = folder / CONFIG
+    return config.is_file() and disk.read_json(config, ModelError).get("model_type") == KIND
 
 
 def load(folder: Path) -> Predictor:
@@ -37,7 +37,7 @@ def load(folder: Path) -> Predictor:
     """
     if not is_one(folder):
         raise ModelError(f"{folder}: no model of affekt export there; give the folder it wrote")
-    config = _json(folder / CONFIG)
+    config = disk.read_json(folder / CONFIG, ModelError)
     try:
         file = folder / config["model"]
         labels = [config["id2label"][str(n)] for n in range(len(config["id2label"]))]
@@ -45,7 +45,8 @@ def load(folder: Path) -> Predictor:
         temperature = float(config["temperature"])
     except (KeyError, TypeError, ValueError) as e:
         raise ModelError(f"{folder / CONFIG}: not as it was written ({e!r}); export again") from e
-    about = _json(folder / PROTOCOL) if (folder / PROTOCOL).is_file() else {}
+    told = folder / PROTOCOL
+    about = disk.read_json(told, ModelError) if told.is_file() else {}
     return Predictor(
         labels=labels,
         logits=logits(file, steps),
@@ -121,10 +122,3 @@ def judged(session: Any, waves: np.ndarray, lengths: Sequence[int] | None = None
 def _step(section: Mapping[str, Any]) -> Step:
     kind = choose(STEPS, section["name"], "audio step", ModelError)
     return kind(**{key: value for key, value in section.items() if key != "name"})
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise ModelError(f"{path} is not JSON ({e}); export the model again") from e

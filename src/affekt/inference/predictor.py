@@ -67,7 +67,7 @@ class Predictor:
                 checkpoint of transformers for the classification of audio; or an id on the hub.
             revision: on the hub.
             precision: of a checkpoint of transformers: "bf16", where the processor computes in it,
-                is about twice as fast, and scores differ in the third digit. A model of
+                is twice as fast, and scores differ in the third digit. A model of
                 affekt has that of its recipe.
 
         Raises:
