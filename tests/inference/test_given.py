@@ -47,6 +47,24 @@ def test_an_open_file_is_read_from_its_start(tmp_path):
         assert label(file) == str(CLIP)
 
 
+def test_a_closed_file_and_one_of_text_are_told():
+    with CLIP.open("rb") as file:
+        pass
+    with pytest.raises(AudioError, match="closed"):
+        signal(file)
+    with pytest.raises(AudioError, match="'rb'"):
+        signal(io.StringIO("sound"))
+
+
+def test_tensors_of_any_precision_are_samples():
+    samples = torch.linspace(-1, 1, 16_000)
+    expected = signal((samples, 16_000))
+    for kind in (torch.bfloat16, torch.float16, torch.float64):
+        np.testing.assert_allclose(signal((samples.to(kind), 16_000)), expected, atol=4e-3)
+    whole = (samples * 32767).to(torch.int16)
+    np.testing.assert_allclose(signal((whole, 16_000)), expected, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -292,6 +292,12 @@ def test_a_timeline_of_many_windows_takes_one_place_and_leaves_with_its_client(s
         assert sum(server.toy.batches) < 100  # of 296 windows
 
 
+def test_windows_without_a_timeline_are_refused(server):
+    found = server.post(wav(), params={"hop": 1.0})
+    assert found.status_code == 422
+    assert "timeline=true" in found.json()["error"]["message"]
+
+
 def test_windows_that_overlap_too_often_are_refused(server):
     found = server.post(wav(), params={"timeline": True, "window": 60.0, "hop": 0.2})
     assert problem(found) == (422, "wrong_request")

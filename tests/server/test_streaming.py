@@ -82,6 +82,12 @@ def test_its_timeline_is_that_of_the_file_however_it_was_cut(server, size, rate,
     assert answer["label"] == "high"
 
 
+def test_positions_that_follow_on_change_nothing(server):
+    parts = ['{"position": 0}', pcm(0.25), '{"position": 8000}', pcm(0.25), pcm(0.25)]
+    placed = heard(server, HELLO, parts)
+    assert placed == heard(server, HELLO, [pcm(0.25, 1.5)])
+
+
 def test_hops_come_while_the_stream_goes_on(server):
     with opened(server) as socket:
         socket.send(json.dumps(HELLO | {"window": 1.0, "hop": 1.0}))
@@ -102,6 +108,16 @@ def test_hops_come_while_the_stream_goes_on(server):
         ([HELLO | {"window": 1.0}], 1007, "wrong_request", "a window that is as long"),
         ([HELLO, b"\0", {"end": True}], 1007, "unusable_sound", "no whole samples"),
         ([HELLO, {"end": True}], 1007, "unusable_sound", "0.00 s long"),
+        (
+            [HELLO, pcm(0.5), {"position": 24_000}, pcm(0.5)],
+            1007,
+            "unusable_sound",
+            "begins at sample 24000, but sample 8000 comes next (1.000 s are missing)",
+        ),
+        ([HELLO, pcm(0.5), {"position": 0}, pcm(0.5)], 1007, "unusable_sound", "came twice"),
+        ([HELLO, b"\0", {"position": 0}], 1007, "unusable_sound", "no whole samples"),
+        ([HELLO, {"position": 0.5}], 1007, "wrong_request", "SAMPLE"),
+        ([HELLO, {"position": True}], 1007, "wrong_request", "SAMPLE"),
         (
             [HELLO | {"encoding": "f32le"}, np.full(9, np.nan, "<f4").tobytes()],
             1007,

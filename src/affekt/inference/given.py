@@ -4,7 +4,7 @@ Axes: S samples, C channels.
 """
 
 from collections.abc import Mapping
-from io import BufferedIOBase, BytesIO
+from io import BufferedIOBase, BytesIO, TextIOBase
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,10 @@ def opened(given: Given) -> Path | BufferedIOBase:
     if isinstance(given, bytes | bytearray | memoryview):
         return BytesIO(given)
     if hasattr(given, "read"):
+        if getattr(given, "closed", False):
+            raise AudioError("a file that is closed; open it again")
+        if isinstance(given, TextIOBase):
+            raise AudioError("a file that is open as text; open it as bytes: open(path, 'rb')")
         whole = isinstance(given, BufferedIOBase) and given.seekable()
         return given if whole else BytesIO(given.read())
     raise AudioError(
@@ -94,7 +98,10 @@ def _of_mapping(given: Mapping[str, Any], longest: float | None) -> Signal:
 def _of_samples(samples: Any, rate: Any, longest: float | None) -> Signal:
     if not isinstance(rate, int | float | np.integer | np.floating) or not 0 < rate < 1e7:
         raise AudioError(f"samples at a rate of {rate!r}; give their rate in Hz, such as 16000")
-    found = np.asarray(samples.detach().cpu() if hasattr(samples, "detach") else samples)
+    if hasattr(samples, "detach"):  # a tensor; NumPy has no bfloat16
+        samples = samples.detach().cpu()
+        samples = samples.float() if samples.is_floating_point() else samples
+    found = np.asarray(samples)
     _refuse_other(found, "give numbers (S,), (S, C) or (C, S)")
     table = found[:, None] if found.ndim == 1 else found
     table = table.T if table.shape[0] < table.shape[1] else table

@@ -73,6 +73,9 @@ def _add_predict(app: FastAPI, service: Service) -> None:
     async def predict(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         """The emotion of a recording: a file in a form, or its bytes as the body."""
         try:
+            if not asked.timeline and asked.model_fields_set & {"window", "hop"}:
+                what = "window and hop cut a timeline; ask for it with timeline=true"
+                raise RefusedError("wrong_request", what)
             with service.place():
                 upload = await receive(request, service.limits)
                 return await _while_wanted(request, _answered(service, upload, asked))

@@ -1,7 +1,8 @@
 """Sound that is heard while it is spoken: a WebSocket of samples in, of hops out.
 
 The first message is JSON, {"rate": 16000, "encoding": "s16le", "channels": 1}; then samples follow
-as binary messages of any size; {"end": true} ends them. What is said of a hop is sent once, as
+as binary messages of any size; {"end": true} ends them. {"position": 48000} before a message says
+which sample it begins with, so that a gap is told. What is said of a hop is sent once, as
 soon as it is final, and in the end the timeline, as of affekt.inference.timeline.
 """
 
@@ -63,13 +64,20 @@ class Listener:
         self.stream = Stream(predictor, cut(hello.window, hello.hop), **told)
         self.hops: list[Segment] = []
         self.rest = b""  # part of a sample of all channels
+        self.position: int | None = None  # in samples, of what comes next, if that was said
+
+    def place(self, position: int) -> None:
+        """Where in the stream the next bytes begin, in samples."""
+        self._samples(self.rest)  # half a sample is told
+        self.position = position
 
     def feed(self, data: bytes) -> list[Segment]:
         """The hops that are final after these bytes."""
         data = self.rest + data
         whole = len(data) - len(data) % frame(self.hello.encoding, self.hello.channels)
         self.rest = data[whole:]
-        return self._keep(self.stream.feed(self._samples(data[:whole])))
+        position, self.position = self.position, None
+        return self._keep(self.stream.feed(self._samples(data[:whole]), position=position))
 
     def end(self) -> list[Segment]:
         """The hops that are left."""
@@ -130,25 +138,33 @@ async def _hear(socket: WebSocket, service: Service, hello: Hello) -> None:
         for hop in await loop.run_in_executor(service.listeners, work):
             await socket.send_json({"type": "hop", **asdict(hop)})
 
-    while (data := _sound(await _next(socket, service.limits))) is not None:
-        await tell(lambda data=data: listener.feed(data))
+    while (told := _told(await _next(socket, service.limits))) is not None:
+        if isinstance(told, int):
+            listener.place(told)
+        else:
+            await tell(lambda data=told: listener.feed(data))
     await tell(listener.end)
     whole = [asdict(segment) for segment in listener.timeline()]
     duration = listener.stream.duration
     await socket.send_json({"type": "timeline", "duration": duration, "segments": whole})
 
 
-def _sound(message: dict[str, Any]) -> bytes | None:
-    """The bytes of a message; None at the end."""
+def _told(message: dict[str, Any]) -> bytes | int | None:
+    """Samples, the position of those that follow, or None: there are no more."""
     if (data := message.get("bytes")) is not None:
         return data
     try:
-        if json.loads(message.get("text") or "") == {"end": True}:
-            return None
+        match json.loads(message.get("text") or ""):
+            case {"end": True, **more} if not more:
+                return None
+            case {"position": int(position), **more} if not (more or isinstance(position, bool)):
+                return position
     except ValueError:
         pass
     raise RefusedError(
-        "wrong_request", 'after the first message: samples as bytes, or {"end": true}'
+        "wrong_request",
+        'after the first message: samples as bytes, {"position": SAMPLE} before them, or '
+        '{"end": true}',
     )
 
 
