@@ -68,6 +68,9 @@ def test_a_missing_run_is_explained(tmp_path):
         predictions.read(tmp_path / "nothing")
     with pytest.raises(RunError, match="holds no seed-"):
         predictions.read(tmp_path)
+    (table := tmp_path / "table.html").write_text("<html>")
+    with pytest.raises(RunError, match="table.html is neither a run's folder nor"):
+        predictions.read(table)
 
 
 def test_an_unfinished_run_is_refused_with_the_fold_that_is_missing(make_run):

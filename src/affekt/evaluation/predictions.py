@@ -44,6 +44,8 @@ def read(path: Path) -> list[Prediction]:
         RunError: there are none, a line is not valid, or a fold of `folds.json` is incomplete.
     """
     if path.is_file():
+        if path.suffix != ".jsonl":
+            raise RunError(f"{path} is neither a run's folder nor a .jsonl file of predictions")
         return _read_file(path)
     files = sorted(path.glob(f"seed-*/fold-*/{TEST}"))
     if not files:
