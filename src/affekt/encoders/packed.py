@@ -49,7 +49,7 @@ def convolved(
     ]
     made = []
     for wave in waves:
-        if _over_time(first):
+        if over_time(first):
             wave = wave - wave.mean()  # no norm sees it, but bf16 does
         begun = _beginning(first, wave)
         frames = (len(wave) - field) // hop + 1
@@ -66,16 +66,18 @@ def convolved(
     return made
 
 
-def _over_time(layer: Any) -> bool:
+def over_time(layer: Any) -> bool:
+    """Whether a layer of the front end normalises each channel over the whole wave."""
     return isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm)
 
 
 def _beginning(layer: Any, wave: Float[Tensor, " S"]) -> Callable[[Tensor], Tensor]:
     """The first layer, from a piece of this wave to (1, C, T); in bf16 the channels lie last."""
     conv: nn.Conv1d = layer.conv
-    weight, bias = _normalising(layer, wave) if _over_time(layer) else (conv.weight, conv.bias)
+    weight, bias = _normalising(layer, wave) if over_time(layer) else (conv.weight, conv.bias)
 
     def begun(piece: Float[Tensor, " s"]) -> Float[Tensor, "1 C T"]:
+        """What the layer makes of a piece."""
         if dtype() == torch.float32:
             x = functional.conv1d(piece[None, None], weight, bias, conv.stride)
         else:

@@ -226,9 +226,8 @@ def convolve(
     """The front end. Where it normalises over time, padding stays out of the statistics."""
     x = wav[:, None]
     for layer in convolutions:
-        over_time = isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm)
         lengths = frames_of(lengths, layer.conv)
-        if over_time and not _alike(lengths):
+        if packed.over_time(layer) and not _alike(lengths):
             x = normalised(layer.conv(x), lengths, layer.layer_norm)
             x = layer.activation(x)
         else:
