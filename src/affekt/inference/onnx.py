@@ -78,6 +78,7 @@ def logits(model: Path | bytes, steps: Sequence[Step] = ()) -> Logits:
     session(1)  # a damaged file is told of now
 
     def hear(signals: Sequence[Signal]) -> np.ndarray:
+        """Logits (N, K)."""
         together = len(signals) > 1
         runs = session(1 if together else cores())
 

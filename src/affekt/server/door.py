@@ -62,6 +62,7 @@ def guarded(app: ASGIApp, *, key: str | None, metrics: Metrics) -> ASGIApp:
     """The application behind its door."""
 
     async def enter(scope: Scope, receive: Receive, send: Send) -> None:
+        """Count a request, give its answer the headers of all; a refusal becomes an answer."""
         if scope["type"] != "http":  # a stream has its key in its first message
             return await app(scope, receive, send)
         begin, status = time.perf_counter(), [500]
