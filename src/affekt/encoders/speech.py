@@ -22,7 +22,7 @@ from affekt.errors import EncoderError
 from affekt.losses import Losses
 from affekt.parts import Positive
 
-VERSION = 3  # of the way from a wave to frames; cached frames are made anew when it goes up
+VERSION = 4  # of the way from a wave to frames; cached frames are made anew when it goes up
 
 SMALL = "affekt/small"  # comes with affekt; docs/results/bundled-encoder.md
 
@@ -223,16 +223,16 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
 def narrow(model: nn.Module, precision: Precision, device: torch.device) -> None:
     """Keep in bf16 the weights that are always multiplied so, where a model only judges.
 
-    `computing` rounds the others, at every call anew. On a CPU linear layers become `Blocked`:
-    such a model can be neither saved nor copied nor moved.
+    `computing` rounds the others, at every call anew. On a CPU layers become those of
+    nn/blocked.py: such a model can be neither saved nor copied nor moved.
     """
     if precision != "bf16" or not has_bf16(device):
         return
     if device.type == "cpu":
-        from affekt.nn import linear
+        from affekt.nn import blocked
 
-        if linear.available():
-            linear.exchange(model)
+        if blocked.available():
+            blocked.exchange(model)
     for part in model.modules():
         if isinstance(part, nn.Linear | nn.Conv1d):
             part.to(torch.bfloat16)

@@ -23,13 +23,14 @@ class FusedAttention(WavLMAttention):
         nn.Module.__init__(self)
         self.__dict__ |= attention.__dict__
 
-    def positions(self, frames: int) -> Float[Tensor, "H T T"]:
-        """The bias of every pair of frames, before the gates. It depends on their distance alone.
-
-        Only the first layer has the embedding.
-        """
+    def distances(self, frames: int) -> Float[Tensor, "H _"]:
+        """The bias of each distance, 1 - T to T - 1. Only the first layer has them."""
         distances = torch.arange(1 - frames, frames, device=self.rel_attn_embed.weight.device)
-        line = self.rel_attn_embed(self._relative_positions_bucket(distances)).T
+        return self.rel_attn_embed(self._relative_positions_bucket(distances)).T
+
+    def positions(self, frames: int) -> Float[Tensor, "H T T"]:
+        """The bias of every pair of frames, before the gates; their distance alone decides."""
+        line = self.distances(frames)
         steps = torch.arange(frames, device=line.device)
         places = steps - steps[:, None] + frames - 1  # row i holds the distances from frame i
         return line.index_select(1, places.flatten()).unflatten(1, (frames, frames))

@@ -4,11 +4,10 @@ from torch import nn
 from transformers import HubertConfig, HubertModel
 from transformers.activations import GELUActivation
 
-from affekt.nn import linear
-from affekt.nn.linear import Blocked
+from affekt.nn import blocked
 
 pytestmark = pytest.mark.skipif(
-    not linear.available(), reason="oneDNN multiplies no bf16 on this processor"
+    not blocked.available(), reason="oneDNN multiplies no bf16 on this processor"
 )
 
 
@@ -21,7 +20,7 @@ def test_it_is_the_layer_rounded_once(shape, bias, gelu):
     x = torch.randn(shape, dtype=torch.bfloat16)
     exact = plain.double()(x.double())
     exact = nn.functional.gelu(exact) if gelu else exact
-    made = Blocked(plain, gelu=gelu)(x)
+    made = blocked.Linear(plain, gelu=gelu)(x)
     assert made.dtype == torch.bfloat16
     assert made.shape == (*shape[:-1], 24)
     assert ((made.double() - exact).abs() <= 2**-8 * exact.abs() + 1e-5).all()
@@ -31,7 +30,7 @@ def test_it_is_the_layer_rounded_once(shape, bias, gelu):
 @pytest.mark.parametrize("width", [768, 3072])
 def test_rows_do_not_depend_on_one_another(rows, width):
     torch.manual_seed(0)
-    layer = Blocked(nn.Linear(width, 96))
+    layer = blocked.Linear(nn.Linear(width, 96))
     x = torch.randn(415, width)
     assert torch.equal(layer(x)[:rows], layer(x[:rows]))
 
@@ -43,7 +42,7 @@ def test_a_model_is_exchanged_whole_and_its_weights_still_count():
     layer = model.encoder.layers[0].feed_forward.requires_grad_(False)
     x = torch.randn(5, 32)
     expected, count = layer(x), model.num_parameters()
-    linear.exchange(model)
+    blocked.exchange(model)
     assert not any(isinstance(part, nn.Linear) for part in model.modules())
     assert model.num_parameters() == count
     assert isinstance(layer.intermediate_act_fn, nn.Identity)
@@ -56,7 +55,7 @@ def test_an_activation_that_is_not_gelu_stays():
     layer = model.encoder.layers[0].feed_forward.requires_grad_(False)
     x = torch.randn(5, 32)
     expected = layer(x)
-    linear.exchange(model)
+    blocked.exchange(model)
     assert (layer(x) - expected).abs().max() < 0.02 * expected.abs().max()
 
 
@@ -65,7 +64,46 @@ def test_a_gelu_that_follows_another_layer_stays():
     module = nn.Module()
     module.dense = nn.Linear(8, 8)
     module.intermediate_act_fn = GELUActivation()
-    linear.exchange(module)
+    blocked.exchange(module)
     assert isinstance(module.intermediate_act_fn, GELUActivation)
     x = torch.randn(5, 8)
     assert (module.dense(x) < 0).any()
+
+
+@pytest.mark.parametrize("frames", [3, 4, 50, 1001])
+@pytest.mark.parametrize("channels", [(512, 512), (6, 10)])
+@pytest.mark.parametrize("taps", [2, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_and_gelu_are_rounded_once(frames, channels, taps, bias):
+    torch.manual_seed(0)
+    plain = nn.Conv1d(*channels, taps, stride=2, bias=bias).bfloat16()
+    x = torch.randn(2, channels[0], frames).bfloat16()
+    with torch.inference_mode():
+        made = blocked.Convolution(plain)(x)
+        exact = nn.functional.gelu(plain.double()(x.double()))
+    assert made.shape == exact.shape
+    assert made.mT.is_contiguous()
+    assert ((made.double() - exact).abs() <= 2**-8 * exact.abs() + 1e-5).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "exchanged"),
+    [
+        ({}, 6),
+        ({"feat_extract_activation": "relu"}, 0),
+        ({"feat_extract_activation": "gelu_new"}, 0),
+        ({"feat_extract_norm": "layer"}, 0),
+    ],
+)
+def test_only_convolutions_before_a_bare_exact_gelu_are_exchanged(values, exchanged):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = HubertConfig(intermediate_size=48, conv_dim=(8,) * 7, **(sizes | values))
+    model = HubertModel(config).eval().requires_grad_(False)
+    wav = torch.randn(2, 4_000)
+    expected = model(wav).last_hidden_state
+    blocked.exchange(model)
+    assert sum(isinstance(part, blocked.Convolution) for part in model.modules()) == exchanged
+    with torch.autocast("cpu", torch.bfloat16):
+        off = model(wav).last_hidden_state - expected
+    assert off.abs().max() < 0.05 * expected.abs().max()
