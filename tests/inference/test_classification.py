@@ -1,5 +1,7 @@
 """Checkpoints of transformers that classify audio: the scores of its pipeline."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import transformers as hf
 
 from affekt import Predictor
 from affekt.encoders import wave
+from affekt.encoders.speech import has_bf16
 from affekt.errors import ModelError
 from affekt.inference import classification
 from checkpoints import DATA2VEC, LARGE, WAVE, WHISPER, rewrite
@@ -98,6 +101,18 @@ def test_weights_that_would_be_random_are_refused(harm, says, tmp_path):
     rewrite(folder, harm)
     with pytest.raises(ModelError, match=says):
         Predictor.load(folder)
+
+
+@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="float32 is used as it is mapped")
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what is mapped")
+@pytest.mark.parametrize("wide", [0, 10_000])
+@pytest.mark.parametrize("name", ["hubert", "hubert-large", "wavlm", "data2vec"])
+def test_in_bf16_the_file_does_not_stay_in_memory(name, wide, tmp_path, monkeypatch):
+    monkeypatch.setattr(wave, "WIDE", wide)
+    folder = saved(tmp_path / "m", name, use_weighted_layer_sum=True)
+    predictor = classification.load(folder, precision="bf16")
+    assert str(folder) not in Path("/proc/self/maps").read_text()
+    assert predictor((clips()[0], 16_000))
 
 
 def test_a_bare_encoder_is_no_classifier(checkpoint):

@@ -164,6 +164,13 @@ def load(folder: Path, *, masking: bool = False) -> nn.Module:
     return model
 
 
+def let_go(model: nn.Module) -> None:
+    """Copy what a model still has in its file, which stays in memory whole for as long."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_cpu and not tensor.is_mkldnn:
+            tensor.data = tensor.data.clone()
+
+
 def _on_top(key: str) -> bool:
     """Whether a weight belongs to a head: 'wav2vec2.encoder.x' does not, 'quantizer.x' does."""
     return key.startswith(HEADS) or key.startswith(tuple(f"model.{head}" for head in HEADS))

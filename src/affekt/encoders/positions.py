@@ -84,7 +84,7 @@ def spectrum(embed: Any) -> Spectrum | None:
     taps = conv.kernel_size[0]
     weight = conv.weight.detach().float().unflatten(0, (conv.groups, -1))  # (G, O, I, taps)
     weight = torch.fft.rfft(weight, n=2 * taps).conj().permute(3, 0, 2, 1).contiguous()
-    return Spectrum(weight, None if conv.bias is None else conv.bias.detach().float(), taps)
+    return Spectrum(weight, None if conv.bias is None else conv.bias.detach().float().clone(), taps)
 
 
 def packed(

@@ -151,7 +151,8 @@ class Speech(nn.Module):
     def narrow(self) -> None:
         """Keep weights as they are multiplied; afterwards it can only judge, see `narrow`."""
         self.network.finish()
-        narrow(self, self.precision, next(self.parameters()).device)
+        if narrow(self, self.precision, next(self.parameters()).device):
+            checkpoint.let_go(self)
 
     @contextmanager
     def _computing(self, device: torch.device) -> Iterator[None]:
@@ -220,14 +221,16 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
     return nullcontext()
 
 
-def narrow(model: nn.Module, precision: Precision, device: torch.device) -> None:
+def narrow(model: nn.Module, precision: Precision, device: torch.device) -> bool:
     """Keep in bf16 the weights that are always multiplied so, where a model only judges.
+
+    Whether it does: where bf16 is asked for and the device multiplies in it.
 
     `computing` rounds the others, at every call anew. On a CPU layers become those of
     nn/blocked.py: such a model can be neither saved nor copied nor moved.
     """
     if precision != "bf16" or not has_bf16(device):
-        return
+        return False
     if device.type == "cpu":
         from affekt.nn import blocked
 
@@ -238,6 +241,7 @@ def narrow(model: nn.Module, precision: Precision, device: torch.device) -> None
             part.to(torch.bfloat16)
         if isinstance(part, nn.Conv1d) and device.type == "cpu":  # channels last: packed.py
             part.weight.data = part.weight.mT.contiguous().mT
+    return True
 
 
 def processor() -> torch.device:

@@ -53,7 +53,8 @@ def load(folder: Path, *, precision: Precision = "bf16") -> Predictor:
     model.eval().requires_grad_(False).to(device)
     if config.model_type in OWN_WAY and not getattr(config, "add_adapter", False):
         classify = Classification(model, extractor.do_normalize, precision)
-        narrow(classify.network, precision, device)
+        if narrow(classify.network, precision, device):
+            checkpoint.let_go(model)
         hear: Any = Hearing(classify, weights=model.num_parameters())
     else:
         hear = _Whole(model, extractor, precision)
