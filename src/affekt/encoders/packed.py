@@ -23,7 +23,8 @@ from affekt.nn import blocked
 
 # Measured on a Zen 4 with 1 MiB of L2 per core: docs/results/speed.md.
 PIECE = 100  # frames that the convolutions make at once
-SCORES = 2**18  # of attention that are worked on at once, whole heads
+SCORES = 2**20  # of attention that are worked on at once, whole heads
+ROW = 32  # scores; others let softmax and WavLM's bias take up to a third longer
 MANY = 1024  # frames of an utterance; then the fused kernel, which holds no scores
 
 
@@ -207,14 +208,18 @@ def _attended(
     if q.dtype == torch.float32 or frames > MANY:
         mask = None if bias is None else (bias[0] * bias[1])[None]
         return functional.scaled_dot_product_attention(q[None], k[None], v[None], mask)[0]
-    q, k, v = (q * width**-0.5).contiguous(), k.contiguous().transpose(1, 2), v.contiguous()
+    spare = -frames % ROW
+    q = (q * width**-0.5).contiguous()
+    k, v = (functional.pad(x, (0, 0, 0, spare)) for x in (k, v))
+    k = k.transpose(1, 2)
     made = torch.empty_like(q)
     step = max(1, SCORES // frames**2)
     for begin in range(0, heads, step):
         some = slice(begin, begin + step)
         scores = torch.bmm(q[some], k[some])
         if bias is not None:
-            scores.addcmul_(bias[0][some], bias[1][some])
+            scores[:, :, :frames].addcmul_(bias[0][some], bias[1][some])
+        scores[:, :, frames:] = -torch.inf
         torch.softmax(scores, dim=2, out=scores)  # each row is read before it is written
         torch.bmm(scores, v[some], out=made[some])
     return made

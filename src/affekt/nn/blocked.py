@@ -31,11 +31,8 @@ class Linear(nn.Module):
     def __init__(self, linear: nn.Linear, *, gelu: bool = False) -> None:
         super().__init__()
         plain = linear.weight.detach().to(torch.bfloat16)
-        blocks = torch.ops.mkldnn._reorder_linear_weight(plain)
-        self.weight = nn.Parameter(blocks, requires_grad=False)
-        self.bias = None
-        if linear.bias is not None:
-            self.bias = nn.Parameter(linear.bias.detach().to(torch.bfloat16), requires_grad=False)
+        self.weight = _fixed(torch.ops.mkldnn._reorder_linear_weight(plain))
+        self.bias = _rounded(linear.bias)
         self.then = "gelu" if gelu else "none"
 
     def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:
@@ -57,10 +54,8 @@ class Convolution(nn.Module):
         plain = conv.weight.detach().to(torch.bfloat16)[:, :, None]
         likely = (1, conv.in_channels, 1, LIKELY)
         blocks = torch.ops.mkldnn._reorder_convolution_weight(plain, *self._how(), likely)
-        self.weight = nn.Parameter(blocks, requires_grad=False)
-        self.bias = None
-        if conv.bias is not None:
-            self.bias = nn.Parameter(conv.bias.detach().to(torch.bfloat16), requires_grad=False)
+        self.weight = _fixed(blocks)
+        self.bias = _rounded(conv.bias)
 
     def _how(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
         """Padding, stride, dilation and groups."""
@@ -73,6 +68,15 @@ class Convolution(nn.Module):
             x, self.weight, self.bias, *self._how(), "gelu", [], "none"
         )
         return made[:, :, 0]
+
+
+def _fixed(tensor: Tensor) -> nn.Parameter:
+    """A weight that is counted with the others and never trained."""
+    return nn.Parameter(tensor, requires_grad=False)
+
+
+def _rounded(bias: Tensor | None) -> nn.Parameter | None:
+    return None if bias is None else _fixed(bias.detach().to(torch.bfloat16))
 
 
 def exchange(model: nn.Module) -> None:
