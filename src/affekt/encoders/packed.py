@@ -23,6 +23,7 @@ from affekt.nn import blocked
 
 # Measured on a Zen 4 with 1 MiB of L2 per core: docs/results/speed.md.
 PIECE = 100  # frames that the convolutions make at once
+FEW = 5  # frames; by so many pieces differ, since oneDNN prepares itself for every new shape
 SCORES = 2**20  # of attention that are worked on at once, whole heads
 ROW = 32  # scores; others let softmax and WavLM's bias take up to a third longer
 MANY = 1024  # frames of an utterance; then the fused kernel, which holds no scores
@@ -50,14 +51,16 @@ def convolved(
             wave = wave - wave.mean()  # no norm sees it, but bf16 does
         begun = _beginning(first, wave)
         frames = (len(wave) - field) // hop + 1
+        spare = -frames % FEW
+        wave = functional.pad(wave, (0, spare * hop))
         pieces = []
         for begin in range(0, frames, PIECE):
-            end = min(begin + PIECE, frames)
+            end = min(begin + PIECE, frames + spare)
             x = begun(wave[begin * hop : (end - 1) * hop + field])
             for follow in following:
                 x = follow(x)
             pieces.append(x[0].T)
-        made.append(torch.cat(pieces))
+        made.append(torch.cat(pieces)[:frames])
     return made
 
 
