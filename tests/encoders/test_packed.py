@@ -75,6 +75,37 @@ def valid(layers):
     return torch.cat([layers[:, n, :count] for n, count in enumerate(FRAMES)], dim=1)
 
 
+@pytest.mark.parametrize("frames", [1, 31, 32, 33, 64])
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("scores", [1, 2 * 64**2, 2**20])
+def test_attention_in_bf16_is_softmax_of_products(frames, gated, scores, monkeypatch):
+    monkeypatch.setattr(packed, "SCORES", scores)
+    torch.manual_seed(0)
+    # as they come out of a matrix of all frames
+    q, k, v = torch.randn(3, frames + 7, 5, 8).bfloat16().transpose(1, 2)[:, :, 3 : frames + 3]
+    gates, places = torch.randn(5, frames, 1).bfloat16(), torch.randn(5, frames, frames).bfloat16()
+    made = packed._attended(q, k, v, (gates, places) if gated else None)
+    products = q.double() @ k.double().mT / 8**0.5 + (gates.double() * places if gated else 0.0)
+    expected = products.softmax(dim=2) @ v.double()
+    assert made.shape == expected.shape
+    assert (made - expected).abs().max() < 0.03 * expected.abs().max()
+
+
+def test_pieces_have_few_lengths(network, monkeypatch):
+    monkeypatch.setattr(packed, "PIECE", 20)
+    beginning, lengths = packed._beginning, set()
+
+    def watched(layer, wave):
+        begun = beginning(layer, wave)
+        return lambda piece: lengths.add(len(piece)) or begun(piece)
+
+    monkeypatch.setattr(packed, "_beginning", watched)
+    waves = [torch.randn(400 + 320 * n) for n in range(40)]
+    made = packed.convolved(network.model.feature_extractor.conv_layers, waves)
+    assert [len(frames) for frames in made] == list(range(1, 41))
+    assert lengths == {400 + 320 * (n - 1) for n in (5, 10, 15, 20)}
+
+
 @pytest.mark.parametrize("many", [1, 10_000])
 def test_both_ways_give_the_same_in_bf16_but_for_rounding(network, wav, monkeypatch, many):
     monkeypatch.setattr(packed, "MANY", many)

@@ -1,16 +1,16 @@
-"""The way through a `WaveTransformer` on a CPU without gradients: one after the other, no padding.
+"""The way through a `WaveTransformer` on a CPU without gradients: one utterance after another.
 
-Modules and weights are the same, and so is what they make, but for rounding; it takes less time
-(docs/results/speed.md). The convolutions go over pieces of time that stay in the CPU's cache. Where
-the first is normalised over time, mean and variance of what it makes follow from those of the wave,
-and are folded into its weights. All frames of a batch go through the transformer as one matrix;
-attention takes the rows of an utterance at a time.
+None is padded to the length of another. Modules and weights are the same, and so is what they make,
+but for rounding; it takes less time (docs/results/speed.md). The convolutions go over pieces of
+time that stay in the CPU's cache. Where the first is normalised over time, mean and variance of
+what it makes follow from those of the wave, and are folded into its weights. All frames of a batch
+go through the transformer as one matrix; attention takes the rows of an utterance at a time.
 Axes: S samples, T frames of an utterance, N frames of all, C channels of a convolution, D channels
 of a frame, H heads, K channels of a head.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import torch
@@ -23,9 +23,9 @@ from affekt.nn import blocked
 
 # Measured on a Zen 4 with 1 MiB of L2 per core: docs/results/speed.md.
 PIECE = 100  # frames that the convolutions make at once
-FEW = 5  # frames; by so many pieces differ, since oneDNN prepares itself for every new shape
-SCORES = 2**20  # of attention that are worked on at once, whole heads
-ROW = 32  # scores; others let softmax and WavLM's bias take up to a third longer
+GRAIN = 5  # frames; pieces are filled up to a multiple: oneDNN prepares itself for every new shape
+SCORES = 2**20  # of attention at most that are worked on at once, whole heads
+ROW = 32  # scores; rows are filled up to a multiple: softmax takes less time over them
 MANY = 1024  # frames of an utterance; then the fused kernel, which holds no scores
 
 
@@ -51,12 +51,12 @@ def convolved(
             wave = wave - wave.mean()  # no norm sees it, but bf16 does
         begun = _beginning(first, wave)
         frames = (len(wave) - field) // hop + 1
-        spare = -frames % FEW
-        wave = functional.pad(wave, (0, spare * hop))
+        spare = -frames % GRAIN
+        filled = functional.pad(wave, (0, spare * hop))  # after `begun` took its statistics
         pieces = []
         for begin in range(0, frames, PIECE):
             end = min(begin + PIECE, frames + spare)
-            x = begun(wave[begin * hop : (end - 1) * hop + field])
+            x = begun(filled[begin * hop : (end - 1) * hop + field])
             for follow in following:
                 x = follow(x)
             pieces.append(x[0].T)
@@ -213,10 +213,11 @@ def _attended(
         return functional.scaled_dot_product_attention(q[None], k[None], v[None], mask)[0]
     spare = -frames % ROW
     q = (q * width**-0.5).contiguous()
-    k, v = (functional.pad(x, (0, 0, 0, spare)) for x in (k, v))
+    k, v = (functional.pad(x, (0, 0, 0, spare)).contiguous() for x in (k, v))
     k = k.transpose(1, 2)
     made = torch.empty_like(q)
-    step = max(1, SCORES // frames**2)
+    steps = ceil(heads * frames * (frames + spare) / SCORES)
+    step = ceil(heads / steps)
     for begin in range(0, heads, step):
         some = slice(begin, begin + step)
         scores = torch.bmm(q[some], k[some])
