@@ -83,9 +83,10 @@ def test_attention_in_bf16_is_softmax_of_products(frames, gated, scores, monkeyp
     torch.manual_seed(0)
     # as they come out of a matrix of all frames
     q, k, v = torch.randn(3, frames + 7, 5, 8).bfloat16().transpose(1, 2)[:, :, 3 : frames + 3]
-    gates, places = torch.randn(5, frames, 1).bfloat16(), torch.randn(5, frames, frames).bfloat16()
+    gates, places = torch.randn(5, frames, 1).bfloat16(), torch.randn(5, frames, 64).bfloat16()
     made = packed._attended(q, k, v, (gates, places) if gated else None)
-    products = q.double() @ k.double().mT / 8**0.5 + (gates.double() * places if gated else 0.0)
+    bias = gates.double() * places[:, :, :frames] if gated else 0.0
+    products = q.double() @ k.double().mT / 8**0.5 + bias
     expected = products.softmax(dim=2) @ v.double()
     assert made.shape == expected.shape
     assert (made - expected).abs().max() < 0.03 * expected.abs().max()

@@ -30,6 +30,17 @@ def test_fused_attention_is_that_of_transformers(pair, frames, padded):
     assert (made - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+def test_summed_projections_make_the_same_gates(pair):
+    theirs, ours = pair
+    x = torch.randn(4, 50, 24)
+    expected, _, _ = theirs(x)
+    ours.sum_projections()
+    ours.sum_projections()  # once more changes nothing
+    assert ours.gru_rel_pos_linear.weight.shape == (2, 8)
+    made, _, _ = ours(x)
+    assert (made - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
 def test_the_bias_of_the_first_layer_serves_the_next(pair):
     theirs, ours = pair
     next_theirs = WavLMAttention(24, 3, has_relative_position_bias=False)

@@ -145,9 +145,10 @@ def layers(
     h = h if network.pre_norm else encoder.layer_norm(h)
     distances = None
     if network.gated:
-        line = encoder.layers[0].attention.distances(max(frames)).to(dtype()).contiguous()
+        longest = max(frames) + -max(frames) % ROW  # as full rows of scores are
+        line = encoder.layers[0].attention.distances(longest).to(dtype()).contiguous()
         # What `positions` gives, in a tenth of the time, but in a way that cannot be exported.
-        distances = line.unfold(1, max(frames), 1).flip(1)
+        distances = line.unfold(1, longest, 1).flip(1)
     yield h
     *below, last = encoder.layers
     for layer in below:
@@ -162,7 +163,7 @@ def _layer(
     layer: Any,
     h: Float[Tensor, "N D"],
     frames: Sequence[int],
-    distances: Float[Tensor, "H T T"] | None,
+    distances: Float[Tensor, "H full full"] | None,
 ) -> Float[Tensor, "N D"]:
     x = layer.layer_norm(h) if network.pre_norm else h
     h = h + _attention(layer.attention, x.to(dtype()), frames, distances)
@@ -178,7 +179,7 @@ def _attention(
     module: Any,
     x: Float[Tensor, "N D"],
     frames: Sequence[int],
-    distances: Float[Tensor, "H T T"] | None,
+    distances: Float[Tensor, "H full full"] | None,
 ) -> Float[Tensor, "N D"]:
     """Each utterance's frames attend to one another."""
     q, k, v = (
@@ -191,17 +192,17 @@ def _attention(
         rows = slice(begin, begin + count)
         bias = None
         if gates is not None and distances is not None:
-            bias = gates[:, rows], distances[:, :count, :count]
-        made.append(_attended(q[:, rows], k[:, rows], v[:, rows], bias))
+            bias = gates[:, rows], distances[:, :count]
+        made.append(_attended(q[:, rows], k[:, rows], v[:, rows], bias).transpose(0, 1))
         begin += count
-    return module.out_proj(torch.cat(made, dim=1).transpose(0, 1).flatten(1))
+    return module.out_proj(torch.cat(made).flatten(1))
 
 
 def _attended(
     q: Float[Tensor, "H T K"],
     k: Float[Tensor, "H T K"],
     v: Float[Tensor, "H T K"],
-    bias: tuple[Float[Tensor, "H T 1"], Float[Tensor, "H T T"]] | None,
+    bias: tuple[Float[Tensor, "H T 1"], Float[Tensor, "H T full"]] | None,
 ) -> Float[Tensor, "H T K"]:
     """Attention; in bf16, where the fused kernel is slow, as products, a few heads at a time.
 
@@ -209,10 +210,10 @@ def _attended(
     """
     heads, frames, width = q.shape
     if q.dtype == torch.float32 or frames > MANY:
-        mask = None if bias is None else (bias[0] * bias[1])[None]
+        mask = None if bias is None else (bias[0] * bias[1][:, :, :frames])[None]
         return functional.scaled_dot_product_attention(q[None], k[None], v[None], mask)[0]
     spare = -frames % ROW
-    q = (q * width**-0.5).contiguous()
+    q = q.contiguous() * width**-0.5
     k, v = (functional.pad(x, (0, 0, 0, spare)).contiguous() for x in (k, v))
     k = k.transpose(1, 2)
     made = torch.empty_like(q)
@@ -222,7 +223,7 @@ def _attended(
         some = slice(begin, begin + step)
         scores = torch.bmm(q[some], k[some])
         if bias is not None:
-            scores[:, :, :frames].addcmul_(bias[0][some], bias[1][some])
+            scores.addcmul_(bias[0][some], bias[1][some, :, : frames + spare])
         scores[:, :, frames:] = -torch.inf
         torch.softmax(scores, dim=2, out=scores)  # each row is read before it is written
         torch.bmm(scores, v[some], out=made[some])

@@ -22,7 +22,7 @@ from affekt.errors import EncoderError
 from affekt.losses import Losses
 from affekt.parts import Positive
 
-VERSION = 5  # of the way from a wave to frames; cached frames are made anew when it goes up
+VERSION = 6  # of the way from a wave to frames; cached frames are made anew when it goes up
 
 SMALL = "affekt/small"  # comes with affekt; docs/results/bundled-encoder.md
 

@@ -85,6 +85,9 @@ class WaveTransformer(nn.Module):
     def finish(self) -> None:
         """The same, and what only judging is faster by. Weights must not change afterwards."""
         self.settle()
+        if self.gated:
+            for layer in self.model.encoder.layers:
+                layer.attention.sum_projections()
         embed = self.model.encoder.pos_conv_embed
         if self.dim >= WIDE and next(embed.parameters()).device.type == "cpu":
             self.spectrum = positions.spectrum(embed)

@@ -12,6 +12,8 @@ from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from affekt.nn.dropout import attention
 
+GATES = 2  # of a frame in each head
+
 
 class FusedAttention(WavLMAttention):
     """A `WavLMAttention` with the same weights under the same names, and another way through.
@@ -35,12 +37,25 @@ class FusedAttention(WavLMAttention):
         places = steps - steps[:, None] + frames - 1  # row i holds the distances from frame i
         return line.index_select(1, places.flatten()).unflatten(1, (frames, frames))
 
+    def sum_projections(self) -> None:
+        """Add up those behind a gate once, in the weights, which must not change afterwards."""
+        projections = self.gru_rel_pos_linear
+        if projections.out_features == GATES:
+            return
+        summed = nn.Linear(projections.in_features, GATES, device=projections.weight.device)
+        for name, weight in projections.named_parameters():
+            summed.register_parameter(
+                name, nn.Parameter(weight.detach().unflatten(0, (GATES, -1)).sum(1), False)
+            )
+        self.gru_rel_pos_linear = summed
+
     def gates(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B H T 1"]:
         """What the bias of each frame is multiplied by."""
         split = x.unflatten(2, (self.num_heads, -1))  # (B, T, H, K)
-        # (B, T, H, 2 gates), each the sum of four projections
-        gates = self.gru_rel_pos_linear(split).unflatten(3, (2, 4)).sum(4).sigmoid()
-        gates = gates.transpose(1, 2)
+        gates = self.gru_rel_pos_linear(split)  # (B, T, H, 2 gates of 4 projections each)
+        if gates.shape[3] > GATES:
+            gates = gates.unflatten(3, (GATES, -1)).sum(4)
+        gates = gates.sigmoid().transpose(1, 2)
         return gates[..., :1] * (gates[..., 1:] * self.gru_rel_pos_const - 1.0) + 2.0
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
