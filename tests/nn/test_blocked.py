@@ -44,7 +44,7 @@ def test_a_model_is_exchanged_whole_and_its_weights_still_count():
     expected, count = layer(x), model.num_parameters()
     blocked.exchange(model)
     assert not any(isinstance(part, nn.Linear) for part in model.modules())
-    assert model.num_parameters() == count
+    assert model.num_parameters() == count + 4 * 2 * 8**2  # two taps more in four convolutions
     assert isinstance(layer.intermediate_act_fn, nn.Identity)
     assert (layer(x) - expected).abs().max() < 0.02 * expected.abs().max()
 
@@ -86,6 +86,24 @@ def test_a_convolution_and_gelu_are_rounded_once(frames, channels, taps, bias):
     assert ((made.double() - exact).abs() <= 2**-8 * exact.abs() + 1e-5).all()
 
 
+@pytest.mark.parametrize("frames", [3, 4, 5, 50, 257, 258, 259, 260, 1001])
+@pytest.mark.parametrize("channels", [(512, 512), (6, 10)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_five_products_for_six_are_nearly_as_exact(frames, channels, bias):
+    torch.manual_seed(0)
+    plain = nn.Conv1d(*channels, 3, stride=2, bias=bias)
+    x = torch.randn(2, channels[0], frames)
+    exact = nn.functional.gelu(plain(x)).detach()
+    with torch.inference_mode():
+        six = blocked.Convolution(plain)(x)
+        five = blocked.Winograd(plain)(x.clone())
+        alone = blocked.Winograd(plain)(x[:1].clone())
+    assert five.shape == exact.shape
+    assert five.mT.is_contiguous()
+    assert torch.equal(alone, five[:1])
+    assert (five - exact).square().mean() < 2.0**2 * (six - exact).square().mean()
+
+
 @pytest.mark.parametrize(
     ("values", "exchanged"),
     [
@@ -103,7 +121,8 @@ def test_only_convolutions_before_a_bare_exact_gelu_are_exchanged(values, exchan
     wav = torch.randn(2, 4_000)
     expected = model(wav).last_hidden_state
     blocked.exchange(model)
-    assert sum(isinstance(part, blocked.Convolution) for part in model.modules()) == exchanged
+    kinds = blocked.Convolution | blocked.Winograd
+    assert sum(isinstance(part, kinds) for part in model.modules()) == exchanged
     with torch.autocast("cpu", torch.bfloat16):
         off = model(wav).last_hidden_state - expected
     assert off.abs().max() < 0.05 * expected.abs().max()

@@ -42,8 +42,11 @@ def convolved(
     first, *others = convolutions
     hop = prod(layer.conv.stride[0] for layer in convolutions)
     field = 1  # samples that a frame depends on
+    needed = 1  # that are given to make one
     for layer in reversed(convolutions):
         field = (field - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
+        needed += isinstance(layer.conv, blocked.Winograd) and needed % 2  # makes pairs
+        needed = (needed - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
     following = [_following(layer) for layer in others]
     made = []
     for wave in waves:
@@ -52,11 +55,12 @@ def convolved(
         begun = _beginning(first, wave)
         frames = (len(wave) - field) // hop + 1
         spare = -frames % GRAIN
-        filled = functional.pad(wave, (0, spare * hop))  # after `begun` took its statistics
+        beyond = spare * hop + needed - field
+        filled = functional.pad(wave, (0, beyond))  # after `begun` took its statistics
         pieces = []
         for begin in range(0, frames, PIECE):
             end = min(begin + PIECE, frames + spare)
-            x = begun(filled[begin * hop : (end - 1) * hop + field])
+            x = begun(filled[begin * hop : (end - 1) * hop + needed])
             for follow in following:
                 x = follow(x)
             pieces.append(x[0].T)
@@ -88,7 +92,7 @@ def _beginning(layer: Any, wave: Float[Tensor, " S"]) -> Callable[[Tensor], Tens
 
 def _following(layer: Any) -> Callable[[Float[Tensor, "1 C T"]], Float[Tensor, "1 C t"]]:
     """A layer after the first, its weights laid out as oneDNN multiplies fastest."""
-    if isinstance(layer.conv, blocked.Convolution):
+    if isinstance(layer.conv, blocked.Convolution | blocked.Winograd):
         return layer.conv
     conv: nn.Conv1d = layer.conv
     layout = torch.contiguous_format if dtype() == torch.float32 else torch.channels_last

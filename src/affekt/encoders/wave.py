@@ -24,7 +24,7 @@ from affekt.encoders import packed, positions
 from affekt.encoders.frames import valid
 from affekt.encoders.wavlm_attention import FusedAttention
 from affekt.nn import dropout
-from affekt.nn.blocked import Convolution
+from affekt.nn.blocked import Convolution, Winograd
 
 VARIANCE_FLOOR = 1e-7  # under the root, where a wave is normalised; that of the preprocessor
 
@@ -264,7 +264,9 @@ def prepared(
     return wav / (variance + VARIANCE_FLOOR).sqrt()
 
 
-def frames_of(lengths: Int[Tensor, " B"], conv: nn.Conv1d | Convolution) -> Int[Tensor, " B"]:
+def frames_of(
+    lengths: Int[Tensor, " B"], conv: nn.Conv1d | Convolution | Winograd
+) -> Int[Tensor, " B"]:
     """How many frames a convolution makes of so many."""
     return (lengths - conv.kernel_size[0]) // conv.stride[0] + 1
 

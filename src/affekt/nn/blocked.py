@@ -4,6 +4,8 @@ torch keeps weights plain: oneDNN brings them into blocks at every call, and bia
 passes of their own.
 """
 
+from math import ceil
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from transformers.activations import GELUActivation
 # Frames, for which the blocks of a convolution are chosen: a Zen 4 wants the same from 3 to 6,400.
 # Where others are wanted, oneDNN brings them over at every call.
 LIKELY = 1000
+FEWEST = 64  # pairs of frames in `Winograd`; for fewer oneDNN takes a way that is far slower
 
 
 def available() -> bool:
@@ -70,6 +73,64 @@ class Convolution(nn.Module):
         return made[:, :, 0]
 
 
+class Winograd(nn.Module):
+    """An `nn.Conv1d` of three taps and stride 2, and the GELU after it: five products for six.
+
+    Of frames x0 to x4 a pair a x0 + b x1 + c x2, a x2 + b x3 + c x4 is made. Both have (a + c) x2
+    if x0 - x2 takes the place of x0, and x2 - x4 that of x4 (F(2, 2) in Lavin and Gray 2016,
+    arXiv:1509.09308). What they share and the differences are rounded: the error is 1.5 times that
+    of `Convolution`. The weights are as fixed as in `Linear`.
+    """
+
+    def __init__(self, conv: nn.Conv1d) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = conv.kernel_size, conv.stride
+        a, b, c = conv.weight.detach().unbind(2)
+        shared = (a + c).to(torch.bfloat16)
+        self.shared = _fixed(torch.ops.mkldnn._reorder_linear_weight(shared))
+        pairs = torch.cat([torch.cat([a, b], dim=1), torch.cat([-c, b], dim=1)]).to(torch.bfloat16)
+        likely = (1, 4 * conv.in_channels, 1, LIKELY)
+        how = self._how()
+        blocks = torch.ops.mkldnn._reorder_convolution_weight(pairs[:, :, None, None], *how, likely)
+        self.weight = _fixed(blocks)
+        bias = _rounded(conv.bias)
+        self.bias = None if bias is None else _fixed(bias.repeat(2))
+
+    def _how(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
+        """Padding, stride, dilation and groups: the two of a pair."""
+        return (0, 0), (1, 1), (1, 1), 2
+
+    def forward(self, x: Float[Tensor, "B I T"]) -> Float[Tensor, "B O t"]:
+        """What is made in bf16, the channels last in memory; `x` is written over."""
+        made = [self._convolved(frames) for frames in x.mT]
+        return (made[0][None] if len(made) == 1 else torch.stack(made)).mT
+
+    def _convolved(self, x: Float[Tensor, "T I"]) -> Float[Tensor, "t O"]:
+        count = (len(x) - 1) // 2
+        pairs = max(ceil(count / 2), FEWEST)
+        x = x.to(torch.bfloat16).contiguous()
+        if (lacking := 4 * pairs + 1 - len(x)) > 0:
+            x = nn.functional.pad(x, (0, 0, 0, lacking))
+        first, middle, last = (x[n : n + 4 * pairs : 4] for n in (0, 2, 4))
+        kept = middle.contiguous()
+        middle -= last
+        first -= kept
+        mkldnn = torch.ops.mkldnn
+        shared = mkldnn._linear_pointwise(kept, self.shared, None, "none", [], "none")
+        made = torch.cat([shared, shared], dim=1)
+        of_pairs = x[: 4 * pairs].view(pairs, -1)  # of each the four frames that are no other's
+        mkldnn._convolution_pointwise_.binary(
+            *(_as_image(made), _as_image(of_pairs), self.weight, self.bias, *self._how()),
+            *("add", None, None, [], None),
+        )
+        return torch.ops.aten.gelu_(made).view(2 * pairs, -1)[:count]
+
+
+def _as_image(rows: Float[Tensor, "T C"]) -> Float[Tensor, "1 C 1 T"]:
+    """One line of pixels, the channels last in memory."""
+    return rows.T[None, :, None]
+
+
 def _fixed(tensor: Tensor) -> nn.Parameter:
     """A weight that is counted with the others and never trained."""
     return nn.Parameter(tensor, requires_grad=False)
@@ -80,7 +141,7 @@ def _rounded(bias: Tensor | None) -> nn.Parameter | None:
 
 
 def exchange(model: nn.Module) -> None:
-    """Put `Linear` wherever a model has torch's, and `Convolution` where GELU follows at once.
+    """Put `Linear` wherever a model has torch's, and a convolution where GELU follows at once.
 
     They take over the GELU of a feed-forward part of HuBERT and its like, and of its front end.
     The first convolution stays, which packed.py folds a norm into.
@@ -89,7 +150,8 @@ def exchange(model: nn.Module) -> None:
     for module in [part for part in model.modules() if not isinstance(part, nn.Linear)]:
         conv = getattr(module, "conv", None)
         if isinstance(conv, nn.Conv1d) and _gelu_follows(conv, module):
-            module.conv = Convolution(conv)
+            three_taps = conv.kernel_size == (3,) and conv.stride == (2,)
+            module.conv = Winograd(conv) if three_taps else Convolution(conv)
             module.activation = nn.Identity()
         dense = getattr(module, "intermediate_dense", None)
         activation = getattr(module, "intermediate_act_fn", None)
