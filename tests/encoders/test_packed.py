@@ -145,6 +145,32 @@ def test_pieces_of_the_front_end_join_without_a_seam(network, wav, monkeypatch, 
         assert (found - expected).abs().max() < 2e-5 * expected.abs().max()
 
 
+@pytest.mark.skipif(not blocked.available(), reason="oneDNN multiplies no bf16 here")
+@pytest.mark.parametrize(
+    ("kernels", "strides", "padded"),
+    [((10, 3, 3, 3, 3, 2, 2), (5, *[2] * 6), False), ((10, 3, 3), (5, 2, 2), True)],
+)
+def test_pieces_made_in_pairs_join_without_a_seam(kernels, strides, padded, monkeypatch):
+    torch.manual_seed(0)
+    sizes = SIZES | {"conv_dim": (16,) * len(kernels)}
+    model = HubertModel(HubertConfig(**sizes, conv_kernel=kernels, conv_stride=strides)).eval()
+    blocked.exchange(model)
+    convolved, odd = blocked.Winograd._convolved, []
+
+    def watched(self, x):
+        odd.append((len(x) - 1) // 2 % 2 == 1)
+        return convolved(self, x)
+
+    monkeypatch.setattr(blocked.Winograd, "_convolved", watched)
+    waves, layers = [torch.randn(9_000)], model.feature_extractor.conv_layers
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        (whole,) = packed.convolved(layers, waves)
+        monkeypatch.setattr(packed, "PIECE", 5)
+        (joined,) = packed.convolved(layers, waves)
+    assert odd and any(odd) is padded
+    assert (joined - whole).abs().max() < 0.03 * whole.abs().max()
+
+
 def test_silence_is_as_finite_as_in_a_norm(network):
     convolutions = network.model.feature_extractor.conv_layers
     silent = torch.full((8_000,), 0.5)
@@ -175,4 +201,5 @@ def test_weights_that_are_kept_narrow_are_nearly_as_exact(network, wav, monkeypa
         assert not left or not blocked.available()
         kept = torch.stack(network(wav, LENGTHS))
     off = (valid(kept) - valid(exact)).abs().mean()
-    assert 0 < off < 1.4 * (valid(rounded) - valid(exact)).abs().mean()
+    limit = 1.4 if any(isinstance(part, blocked.Winograd) for part in network.modules()) else 1.1
+    assert 0 < off < limit * (valid(rounded) - valid(exact)).abs().mean()

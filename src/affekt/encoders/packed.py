@@ -63,7 +63,7 @@ def convolved(
             x = begun(filled[begin * hop : (end - 1) * hop + needed])
             for follow in following:
                 x = follow(x)
-            pieces.append(x[0].T)
+            pieces.append(x[0, :, : end - begin].T)
         made.append(torch.cat(pieces)[:frames])
     return made
 

@@ -16,7 +16,9 @@ GATES = 2  # of a frame in each head
 
 
 class FusedAttention(WavLMAttention):
-    """A `WavLMAttention` with the same weights under the same names, and another way through.
+    """A `WavLMAttention` with another way through.
+
+    Its weights have the same names, and are the same until `sum_projections`.
 
     `position_bias` (H, T, T) is that of the first layer, which makes it.
     """
@@ -39,15 +41,11 @@ class FusedAttention(WavLMAttention):
 
     def sum_projections(self) -> None:
         """Add up those behind a gate once, in the weights, which must not change afterwards."""
-        projections = self.gru_rel_pos_linear
-        if projections.out_features == GATES:
-            return
-        summed = nn.Linear(projections.in_features, GATES, device=projections.weight.device)
-        for name, weight in projections.named_parameters():
-            summed.register_parameter(
-                name, nn.Parameter(weight.detach().unflatten(0, (GATES, -1)).sum(1), False)
-            )
-        self.gru_rel_pos_linear = summed
+        linear = self.gru_rel_pos_linear
+        if isinstance(linear, nn.Linear):  # and not yet in blocks
+            for weight in linear.parameters():
+                weight.data = weight.data.unflatten(0, (GATES, -1)).sum(1)
+            linear.out_features = GATES
 
     def gates(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B H T 1"]:
         """What the bias of each frame is multiplied by."""

@@ -14,7 +14,8 @@ from transformers.activations import GELUActivation
 # Frames, for which the blocks of a convolution are chosen: a Zen 4 wants the same from 3 to 6,400.
 # Where others are wanted, oneDNN brings them over at every call.
 LIKELY = 1000
-FEWEST = 64  # pairs of frames in `Winograd`; for fewer oneDNN takes a way that is far slower
+# Pairs of frames in `Winograd`. oneDNN takes 1 ms for so many and 60 for fewer (a Zen 4, 512 wide).
+FEWEST = 64
 
 
 def available() -> bool:
@@ -76,10 +77,10 @@ class Convolution(nn.Module):
 class Winograd(nn.Module):
     """An `nn.Conv1d` of three taps and stride 2, and the GELU after it: five products for six.
 
-    Of frames x0 to x4 a pair a x0 + b x1 + c x2, a x2 + b x3 + c x4 is made. Both have (a + c) x2
-    if x0 - x2 takes the place of x0, and x2 - x4 that of x4 (F(2, 2) in Lavin and Gray 2016,
-    arXiv:1509.09308). What they share and the differences are rounded: the error is 1.5 times that
-    of `Convolution`. The weights are as fixed as in `Linear`.
+    Of frames x0 to x4 a pair is made, a (x0 - x2) + b x1 + (a + c) x2 for a x0 + b x1 + c x2, and
+    b x3 - c (x2 - x4) + (a + c) x2 for a x2 + b x3 + c x4 (F(2, 2) in Lavin and Gray 2016,
+    arXiv:1509.09308). Differences, what both share and the sums are rounded to bf16: the error is
+    1.5 times that of `Convolution`. The weights are as fixed as in `Linear`.
     """
 
     def __init__(self, conv: nn.Conv1d) -> None:
@@ -112,7 +113,7 @@ class Winograd(nn.Module):
         if (lacking := 4 * pairs + 1 - len(x)) > 0:
             x = nn.functional.pad(x, (0, 0, 0, lacking))
         first, middle, last = (x[n : n + 4 * pairs : 4] for n in (0, 2, 4))
-        kept = middle.contiguous()
+        kept = middle.clone(memory_format=torch.contiguous_format)
         middle -= last
         first -= kept
         mkldnn = torch.ops.mkldnn
