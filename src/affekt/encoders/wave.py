@@ -121,7 +121,10 @@ class WaveTransformer(nn.Module):
 
     def top(self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]) -> Float[Tensor, "B T D"]:
         """The last of those layers alone, none of the others kept."""
-        return deque(self.layered(z, frames), maxlen=1)[0]
+        if not self._packs(z):
+            return deque(self.layered(z, frames), maxlen=1)[0]
+        counts = frames.tolist()
+        return _padded(deque(self._packed(z, counts), maxlen=1)[0], counts)
 
     def onward(
         self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]
@@ -153,9 +156,15 @@ class WaveTransformer(nn.Module):
             yield from self.layers_of(h, mask_of(frames, h.shape[1]), normed=normed)
             return
         counts = frames.tolist()
-        rows = torch.cat([row[:n] for row, n in zip(z, counts, strict=True)])
-        for h in packed.layers(self, rows, counts, normed=normed):
-            yield pad_sequence(list(h.split(counts)), batch_first=True)
+        for h in self._packed(z, counts, normed=normed):
+            yield _padded(h, counts)
+
+    def _packed(
+        self, z: Float[Tensor, "B T C"], frames: list[int], *, normed: bool = True
+    ) -> Iterator[Float[Tensor, "N D"]]:
+        """The same without padding; each may be written over once the next is asked for."""
+        rows = torch.cat([row[:n] for row, n in zip(z, frames, strict=True)])
+        return packed.layers(self, rows, frames, normed=normed)
 
     def _packs(self, x: Tensor) -> bool:
         """Whether there is a faster way than with padding."""
@@ -217,6 +226,11 @@ class WaveTransformer(nn.Module):
 def mask_of(frames: Int[Tensor, " B"], longest: int) -> Mask:
     """True on the frames that are valid, or nothing where all are."""
     return None if bool((frames == longest).all()) else valid(frames, longest)
+
+
+def _padded(h: Float[Tensor, "N D"], frames: list[int]) -> Float[Tensor, "B T D"]:
+    """A copy, one utterance in each row."""
+    return pad_sequence(list(h.split(frames)), batch_first=True)
 
 
 def _hidden(made: Tensor | tuple[Tensor, ...]) -> Tensor:
