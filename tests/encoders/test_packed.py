@@ -75,6 +75,13 @@ def valid(layers):
     return torch.cat([layers[:, n, :count] for n, count in enumerate(FRAMES)], dim=1)
 
 
+def test_the_last_layer_alone_is_the_last_of_all(network, wav):
+    with torch.no_grad():
+        z, frames = network.convolved(wav, LENGTHS), network.frames(LENGTHS)
+        alone, of_all = network.top(z, frames), network.onward(z, frames)[-1]
+    assert torch.equal(alone, of_all)
+
+
 @pytest.mark.parametrize("frames", [1, 31, 32, 33, 64])
 @pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("scores", [1, 2 * 64**2, 2**20])

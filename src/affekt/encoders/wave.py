@@ -122,9 +122,9 @@ class WaveTransformer(nn.Module):
     def top(self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]) -> Float[Tensor, "B T D"]:
         """The last of those layers alone, none of the others kept."""
         if not self._packs(z):
-            return deque(self.layered(z, frames), maxlen=1)[0]
+            return _last(self.layered(z, frames))
         counts = frames.tolist()
-        return _padded(deque(self._packed(z, counts), maxlen=1)[0], counts)
+        return _padded(_last(self._packed(z, counts)), counts)
 
     def onward(
         self, z: Float[Tensor, "B T C"], frames: Int[Tensor, " B"]
@@ -228,8 +228,12 @@ def mask_of(frames: Int[Tensor, " B"], longest: int) -> Mask:
     return None if bool((frames == longest).all()) else valid(frames, longest)
 
 
+def _last(layers: Iterator[Tensor]) -> Tensor:
+    return deque(layers, maxlen=1)[0]
+
+
 def _padded(h: Float[Tensor, "N D"], frames: list[int]) -> Float[Tensor, "B T D"]:
-    """A copy, one utterance in each row."""
+    """One utterance in each row; a copy even of one alone, since `h` may be written over."""
     return pad_sequence(list(h.split(frames)), batch_first=True)
 
 
