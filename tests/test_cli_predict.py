@@ -209,10 +209,17 @@ def test_text_ends_with_the_timeline(run):
     )
 
 
+def test_a_sample_that_is_cut_off_is_told_after_the_timeline(run):
+    words = ("stream", "--window", "1", "--hop", "0.5")
+    _, whole, _ = run(*words, stdin=pcm16(CALL))
+    code, out, err = run(*words, stdin=pcm16(CALL) + b"1")
+    assert (code, out) == (1, whole)
+    assert "1 bytes are no whole samples" in err
+
+
 @pytest.mark.parametrize(
     ("words", "stdin", "says"),
     [
-        ([], b"12345", "1 bytes are no whole samples"),
         ([], b"", "0.00 s long"),
         (["--rate", "1"], b"", "give whole Hz"),
         (["--encoding", "mp3"], b"", "encoding 'mp3' is not known"),

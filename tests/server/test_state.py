@@ -158,6 +158,17 @@ def test_the_command_says_its_address_and_ends_with_the_last_answer():
         assert job.stderr.read() == "" and job.stdout.read() == ""
 
 
+def test_a_signal_while_the_model_is_loaded_ends_it_without_a_word():
+    slow = COMMAND.replace("toy)", "print('loading', flush=True) or time.sleep(1.0) or toy)")
+    words = [sys.executable, "-c", "import time" + slow, "serve", "any", "--port", "0", "--no-page"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        assert job.stdout and job.stderr
+        assert job.stdout.readline() == "loading\n"
+        os.kill(job.pid, signal.SIGINT)
+        assert job.wait(20.0) == 0
+        assert job.stderr.read() == "" and job.stdout.read() == ""
+
+
 def test_a_port_that_is_taken_and_a_model_that_is_missing_are_one_message(server, affekt):
     port = server.address.rpartition(":")[2]
     code, _, err = affekt("serve", "no/such/model", "--no-page", "--port", port)

@@ -129,6 +129,8 @@ def _format(asked: str | None, out: Path | None, top: int | None) -> str:
         choose({"text": None, **FORMATS}, asked, "format", AffektError)
     elif out is None or out.suffix == ".txt":
         asked = "text"
+    elif not out.suffix:
+        raise AffektError(f"--out {out} has no ending that names a format; give one, or --format")
     else:
         asked = choose(ENDINGS, out.suffix[1:], "the format of --out", AffektError)
     if top is not None and asked in ("csv", "audformat"):

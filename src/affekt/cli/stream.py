@@ -37,7 +37,7 @@ def stream(
     form: Annotated[str, typer.Option("--format", help="text or jsonl.")] = "text",
 ) -> None:
     """Tell the emotion of raw samples on standard input, a line per hop as soon as it is known."""
-    from affekt.inference.incoming import frame
+    from affekt.inference.incoming import frame, pcm
     from affekt.inference.stream import Stream
 
     if form not in FORMATS:
@@ -47,9 +47,15 @@ def stream(
     name = "the microphone" if microphone else "standard input"
     options = {"rate": rate, "voice": speech, "min_confidence": min_confidence, "name": name}
     heard = Stream(load(model), cut, **options)
+    left = bytearray()  # of a sample that was cut off
     with _Stop() as stop:
-        spoken = _spoken(rate, channels, stop) if microphone else _read(encoding, channels, stop)
+        if microphone:
+            spoken = _spoken(rate, channels, stop)
+        else:
+            spoken = _read(encoding, channels, stop, left)
         (_text if form == "text" else _lines)(_hops(heard, spoken, stop), heard)
+        if not stop.asked:
+            pcm(left, encoding=encoding, channels=channels)  # which says what is wrong
 
 
 class _Stop:
@@ -84,11 +90,11 @@ def _hops(heard: Any, pieces: "Iterator[np.ndarray]", stop: _Stop) -> "Iterator[
             raise
 
 
-def _read(encoding: str, channels: int, stop: _Stop) -> "Iterator[np.ndarray]":
-    """Samples (S, C) from standard input."""
+def _read(encoding: str, channels: int, stop: _Stop, left: bytearray) -> "Iterator[np.ndarray]":
+    """Samples (S, C) from standard input; `left` is given what is no whole one yet."""
     from affekt.inference.incoming import frame, pcm
 
-    whole, left = frame(encoding, channels), b""
+    whole = frame(encoding, channels)
     while not stop.asked:
         try:
             stop.waiting = True
@@ -106,10 +112,8 @@ def _read(encoding: str, channels: int, stop: _Stop) -> "Iterator[np.ndarray]":
             )
         data = left + data
         end = len(data) // whole * whole
-        left = data[end:]
+        left[:] = data[end:]
         yield pcm(data[:end], encoding=encoding, channels=channels)
-    if left and not stop.asked:
-        pcm(left, encoding=encoding, channels=channels)  # which says what is wrong
 
 
 def _spoken(rate: int, channels: int, stop: _Stop) -> "Iterator[np.ndarray]":

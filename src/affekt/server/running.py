@@ -84,10 +84,10 @@ async def _serve(
     serving = asyncio.create_task(server.serve([listening]))
     model = asyncio.wrap_future(app.state.service.batcher.model)
     await asyncio.wait({serving, model}, return_when=asyncio.FIRST_COMPLETED)
-    if model.done() and not model.exception():
-        ready(_address(listening))
-    elif model.done():
+    if model.done() and model.exception():
         server.should_exit = True
+    elif model.done() and not server.should_exit:  # by a signal, while it was loaded
+        ready(_address(listening))
     await serving
     if model.done():
         model.result()
